@@ -34,7 +34,7 @@ def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[It
     Args:
         paths: image files, folders, archives (`.tar`, `.tar.gz`, `.tar.xz`, `.zip`), and patterns such as `*/*.jpg`.
             A member of an archive must be read before the next item is taken.
-        ignored: counts files that are no images by reason: a suffix, "no suffix" or "hidden".
+        ignored: counts files that are no images by reason: a suffix, "no suffix", "hidden" or "no plain file".
     """
     for path in paths:
         if _is_pattern(path):
@@ -116,27 +116,29 @@ def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterato
     folder = root.joinpath(*parts)
     try:
         with os.scandir(folder) as entries:
-            names = sorted((entry.name, kind) for entry in entries if (kind := _kind(entry)))
+            names = sorted((entry.name, _kind(entry)) for entry in entries)
     except OSError as error:
         yield _problem(folder, f"the folder cannot be read: {error.strerror}")
         return
     for name, kind in names:
         if kind == "folder":
             yield from _below(root, (*parts, name), ignored)
-        elif reason := why_ignored((*parts, name)):
+        elif reason := kind.removeprefix("file") or why_ignored((*parts, name)):
             ignored[reason] += 1
         else:
             yield _file(folder / name)
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
-    """Return "file" or "folder"; "" for others, among them links to folders."""
+    """Return "file", also for a link to nothing, "folder", or why the entry is ignored. A link to a folder may circle."""
     try:
         if entry.is_file():
             return "file"
-        return "folder" if entry.is_dir(follow_symlinks=False) else ""
+        if entry.is_dir():
+            return "link to a folder" if entry.is_symlink() else "folder"
     except OSError:  # a link to itself
-        return ""
+        pass
+    return "file" if entry.is_symlink() else "no plain file"
 
 
 def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Item]:

@@ -133,12 +133,26 @@ def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch:
     assert second.name == str(root / "b/1.png")
 
 
-def test_a_link_to_itself_hides_no_other_file(tmp_path: Path) -> None:
+def test_links_to_nothing_are_problems_and_hide_no_other_file(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a.png": b"", "b/c.png": b""})
     (root / "loop.png").symlink_to("loop.png")
+    (root / "gone.png").symlink_to("nowhere.png")
     (root / "up").symlink_to(root, target_is_directory=True)
     (root / "link.png").symlink_to("a.png")
-    assert [Path(item.name).name for item in listed(root)] == ["a.png", "c.png", "link.png"]
+    ignored: Counter[str] = Counter()
+    items = {Path(item.name).name: item for item in listed(root, ignored=ignored)}
+    assert [*items] == ["a.png", "c.png", "gone.png", "link.png", "loop.png"]
+    assert problem(items["gone.png"]).startswith("the file cannot be read: No such file")
+    assert problem(items["loop.png"]).startswith("the file cannot be read")
+    assert ignored == {"link to a folder": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_is_counted_and_not_opened(tmp_path: Path) -> None:
+    root, ignored = write_tree(tmp_path / "p", {"a.png": b""}), Counter[str]()
+    os.mkfifo(root / "b.png")
+    assert [Path(item.name).name for item in listed(root, ignored=ignored)] == ["a.png"]
+    assert ignored == {"no plain file": 1}
 
 
 def test_a_path_that_the_system_refuses_stops_nothing(tmp_path: Path) -> None:
