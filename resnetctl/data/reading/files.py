@@ -130,7 +130,7 @@ def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterato
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:
-    """Return "file", also for a link to nothing, "folder", or why the entry is ignored. A link to a folder may circle."""
+    """Return "file" (also a link to nothing), "folder", or why it is ignored: links to folders may go in a circle."""
     try:
         if entry.is_file():
             return "file"
