@@ -57,7 +57,7 @@ def test_a_wrong_choice_suggests_the_right_one() -> None:
     with pytest.raises(UsageError) as caught:
         coerce(flag(TrainConfig, "sampler"), "balancd")
     assert caught.value.message == "--sampler cannot be 'balancd'"
-    assert caught.value.hint == ("did you mean 'balanced'?", "one of shuffle, blocks, balanced")
+    assert caught.value.hint == ("did you mean 'balanced'?", "one of shuffle, windowed, balanced")
 
 
 def test_a_wrong_choice_without_a_close_one_lists_all_once() -> None:
