@@ -1,6 +1,7 @@
 """The largest shape that is fast enough is found with few measurements, however wrong the table is."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -59,3 +60,18 @@ def test_what_is_found_was_measured_to_be_enough_and_few_are_measured(speeds: li
     else:
         assert measured[found] >= needed
         assert all(measured[place] < needed for place in measured if place < found)
+
+
+@pytest.mark.parametrize("table", [lambda gone: 1.0, lambda gone: 1 + gone / 1000, lambda gone: 1.0 + (gone > 20)])
+def test_a_table_that_knows_nothing_costs_guesses_and_not_the_answer(table: Callable[[int], float]) -> None:
+    """On a busy machine the times of blocks can be lost in noise."""
+    measured: list[int] = []
+
+    def measure(gone: int) -> float:
+        measured.append(gone)
+        return speed(gone)
+
+    found = largest(SHAPES, needed=1.8, predicted=table, measure=measure)
+    assert found is not None
+    assert 1.8 <= speed(found) <= 2.0
+    assert len(measured) <= TRIES
