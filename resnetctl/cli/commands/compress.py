@@ -89,7 +89,7 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
     if report.file is not None:
         streams.result(f"\nNext\n  resnetctl predict {tables.short(report.file)} IMAGE")
         return
-    teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)}"
+    teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)} --lr 0.004"
     after = f"  resnetctl export {path} --onnx --int8"
     streams.result("\n".join(["", "Next", teach if report.trained is None else after]))
 

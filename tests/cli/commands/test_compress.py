@@ -62,7 +62,7 @@ def test_compress_prints_what_is_gone_and_how_to_train_on(cli: Cli, calls: list[
         "batch of 1       1.30 times as fast here (1.20 to 1.40)",
         "",
         "Next",
-        "  resnetctl finetune small.safetensors --data digits --teacher runs/a/model.safetensors",
+        "  resnetctl finetune small.safetensors --data digits --teacher runs/a/model.safetensors --lr 0.004",
     ]
     cut = task.Cut(speedup=1.3)
     assert calls == [("a", {"out": Path("small.safetensors"), "cut": cut, "data": None})]
