@@ -28,7 +28,7 @@ from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
 from resnetctl.data.vectors.numbers import Numbers, numbers_of
 from resnetctl.errors import DataError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call
 from resnetctl.spec import DatasetCard, Fit, ImageSpec, Split
 from resnetctl.system.processes import Workers
 from resnetctl.wording import counted
@@ -345,5 +345,5 @@ def _bad_images(bad: list[str], source: Source) -> DataError:
         f"{len(bad):,} of {counted(source.total, 'image')} cannot be read",
         where=str(source.path),
         problems=bad,
-        hint=Setting("on_bad_image", "skip", note="leaves them out"),
+        hint=Call("data add", (source.path,), {"on_bad_image": "skip"}, note="leaves them out"),
     )

@@ -212,7 +212,10 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
     if used == "val" and same_name and val_key(card.metrics):
         yield "these weights were chosen on val, so their numbers on val are optimistic"
     if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
-        yield f"dataset '{store.card.name}' has changed since the weights were trained on it"
+        yield (
+            f"dataset '{store.card.name}' has changed since the weights were trained on it: where it was split again, "
+            "they may have seen images of its test"
+        )
 
 
 def unchecked(gates: Gates, report: EvalReport | Measured) -> Iterator[str]:

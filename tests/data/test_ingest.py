@@ -20,7 +20,7 @@ from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import DataError, UsageError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call
 from resnetctl.spec import Fit
 
 
@@ -264,7 +264,7 @@ def test_all_bad_images_are_listed_in_order(tmp_path: Path, data_dir: Path, pack
         add(root, data_dir)
     order = ["test/a/0.png", "train/a/2.png", "train/b/0.png"]
     assert [name for problem, name in zip(caught.value.problems, order, strict=True) if f"({name})" in problem] == order
-    assert caught.value.hint == (Setting("on_bad_image", "skip", note="leaves them out"),)
+    assert caught.value.hint == (Call("data add", (root,), {"on_bad_image": "skip"}, note="leaves them out"),)
     assert not list(data_dir.glob("*"))
 
 

@@ -28,7 +28,7 @@ from resnetctl.data.storage.choice import choose_form
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
 from resnetctl.errors import DataError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call
 from resnetctl.spec import IGNORE, DatasetCard, Fit, ImageSpec, Split
 from resnetctl.wording import counted
 
@@ -174,7 +174,7 @@ class Work:
                 f"{len(bad):,} of {counted(len(self.source.scenes), 'image')} cannot be read",
                 where=str(self.source.path),
                 problems=bad,
-                hint=Setting("on_bad_image", "skip", note="leaves them out"),
+                hint=Call("data add", (self.source.path,), {"on_bad_image": "skip"}, note="leaves them out"),
             )
         if bad:
             builder.notes.append(f"skipped, because they cannot be read: {len(bad):,}: {'; '.join(bad[:SHOWN])}")
