@@ -89,7 +89,9 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
     if report.file is not None:
         streams.result(f"\nNext\n  resnetctl predict {tables.short(report.file)} IMAGE")
         return
-    teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)} --lr 0.004"
+    from resnetctl.tasks.compress.steps import RATE
+
+    teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)} --lr {RATE:g}"
     after = f"  resnetctl export {path} --onnx --int8"
     streams.result("\n".join(["", "Next", teach if report.trained is None else after]))
 
