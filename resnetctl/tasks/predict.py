@@ -126,6 +126,7 @@ class Job:
     """A loaded network that gives one class an image, and the images that it will classify.
 
     `numbers` has those of each image, for a network that reads some. `amount` is None until the images are counted.
+    `nothing` has a line for each folder, archive or pattern that gave no image, and for each file if none exists.
     """
 
     target: Target
@@ -136,6 +137,7 @@ class Job:
     cores: int
     mover: Mover | None = None
     amount: Survey | None = None
+    nothing: tuple[str, ...] = ()
     numbers: Sequence[Vector] | None = None
 
     def with_numbers(self, vectors: Any) -> "Job":
@@ -238,6 +240,7 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         cores=settings.threads or cores_granted(),
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),
         amount=amount if move is None else None,  # some files were perhaps moved before
+        nothing=amount.nothing + (amount.missing if move is None else ()),
     )
     return job.with_numbers(options.get("vectors"))
 

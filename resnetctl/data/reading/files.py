@@ -22,10 +22,31 @@ from resnetctl.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """How much there is to read: images, and the bytes of their files."""
+    """How much there is to read.
+
+    Attributes:
+        total: images, and what cannot be listed.
+        size: bytes of their files.
+        nothing: a line for each folder, archive or pattern that gives no image.
+        missing: a line for each file, if none of them exists.
+    """
 
     total: int
     size: int
+    nothing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """The content of an item that cannot be listed. `is_whole`: it is all that an argument gives."""
+
+    where: str
+    message: str
+    is_whole: bool
+
+    def __call__(self) -> NoReturn:
+        raise BadImage(self.message, where=self.where)
 
 
 def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[Item, None, None]:
@@ -44,12 +65,19 @@ def image_items(paths: Iterable[Path], *, ignored: Counter[str]) -> Generator[It
 
 
 def survey(items: Iterable[Item]) -> Survey:
-    """Return how many images there are, and the bytes of their files. Reads no image."""
+    """Return how many images there are, the bytes of their files, and what gives none. Reads no image."""
     total = size = 0
+    nothing: list[str] = []
+    missing: list[str] = []
     for item in items:
         total += 1
         size += max(0, item.size)
-    return Survey(total=total, size=size)
+        if isinstance(item.content, _Refused):
+            nothing += [f"{item.name}: {item.content.message}"] if item.content.is_whole else []
+        elif len(missing) == total - 1 and isinstance(item.content, Path) and not os.path.lexists(item.content):
+            missing.append(f"{item.name}: no such file")
+    are_missing = bool(missing) and len(missing) == total
+    return Survey(total=total, size=size, nothing=tuple(nothing), missing=tuple(missing) if are_missing else ())
 
 
 def is_archive(path: Path) -> bool:
@@ -78,7 +106,7 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
             is_empty = False
             yield item
     if is_empty:
-        yield _problem(pattern, "no image matches")
+        yield _problem(pattern, "no image matches", is_whole=True)
 
 
 def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:
@@ -86,6 +114,8 @@ def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:
         yield from _in_folder(path, ignored)
     elif kind := _archive_kind(path):
         yield from _in_archive(path, kind, ignored)
+    elif why_ignored((path.name,)) and not os.path.lexists(path):
+        yield _problem(path, "no such file or folder", is_whole=True)
     else:
         yield _file(path)
 
@@ -108,7 +138,7 @@ def _in_folder(folder: Path, ignored: Counter[str]) -> Iterator[Item]:
         is_empty = False
         yield item
     if is_empty:
-        yield _problem(folder, "the folder has no image")
+        yield _problem(folder, "the folder has no image", is_whole=True)
 
 
 def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterator[Item]:
@@ -153,7 +183,7 @@ def _in_archive(path: Path, kind: str, ignored: Counter[str]) -> Iterator[Item]:
         is_empty = False
         yield _problem(path, error.message)
     if is_empty:
-        yield _problem(path, "the archive has no image")
+        yield _problem(path, "the archive has no image", is_whole=True)
 
 
 def _member(path: Path, member: Member, ignored: Counter[str]) -> Item | None:
@@ -182,10 +212,6 @@ def _read(read: Callable[[], bytes], name: str) -> bytes:
         raise BadImage(error.message, where=name) from error
 
 
-def _problem(where: str | Path, message: str) -> Item:
+def _problem(where: str | Path, message: str, *, is_whole: bool = False) -> Item:
     """Return an item that cannot be read."""
-    return Item(str(where), None, "", partial(_refuse, str(where), message))
-
-
-def _refuse(where: str, message: str) -> NoReturn:
-    raise BadImage(message, where=where)
+    return Item(str(where), None, "", _Refused(str(where), message, is_whole))

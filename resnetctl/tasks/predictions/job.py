@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
+from resnetctl.errors import DataError
 from resnetctl.facts import Notice, Progress
 from resnetctl.report.base import Report
 from resnetctl.tasks.nets.answers import Answering
@@ -27,9 +28,9 @@ class JobReport(Report):
     Attributes:
         csv: the table.
         images: its rows, with those of earlier calls.
-        before: rows of earlier calls.
+        before: rows of earlier calls whose images were read.
         moved: files that this call moved.
-        unreadable: images that cannot be read; `problems` has a line for each, 1,000 at most.
+        unreadable: images of this call that cannot be read; `problems` has a line for each, 1,000 at most.
         notices: sentences for the user.
     """
 
@@ -46,13 +47,16 @@ class JobReport(Report):
 def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None, tuple[JobReport, Problems]]:
     """Write one row for each image into the file `csv`; yield notices and the progress.
 
-    Images that have a row there are not read again. A row is written before its file moves, so no result is lost; when
-    files move, one that has a row and did not move is classified again, and moved.
+    Images that have a row there are not read again, unless it has a problem. A row is written before its file moves, so
+    no result is lost; when files move, one that has a row and did not move is classified again, and moved.
 
     Raises:
         UsageError: `csv` is another table, or has predictions of other weights, or of images that have other numbers
             now.
+        DataError: a folder, an archive or a pattern gives no image, or no file exists; nothing was written.
     """
+    if job.nothing:
+        raise DataError("there is nothing to classify here; nothing was written", problems=job.nothing)
     count = min(job.ranking.top, len(job.opened.card.classes))
     columns = list(_columns(count, level=job.ranking.level))
     weights = _network(job.opened)[:DIGITS]
@@ -74,11 +78,11 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
         for notice in job.unmoved():
             notices.append(notice.text)
             yield notice
-        problems = table.problems
-        report = JobReport(
-            csv=Path(csv), images=table.rows, before=table.before, moved=moved,
-            unreadable=problems.count, problems=problems.listed(), notices=tuple(notices),
-        )  # fmt: skip
+    problems = table.problems
+    report = JobReport(
+        csv=Path(csv), images=table.rows, before=table.before, moved=moved,
+        unreadable=problems.count, problems=problems.listed(), notices=tuple(notices),
+    )  # fmt: skip
     return report, problems
 
 

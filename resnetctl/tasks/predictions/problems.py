@@ -17,15 +17,11 @@ class Problems:
 
     def add(self, file: object, error: DataError) -> None:
         """Record the problem of a file, and the limit of pixels under which it could be read."""
-        self.note(f"{file}: {error.message}")
-        limits = [hint.value for hint in error.hint if isinstance(hint, Setting) and hint.name == "max_pixels"]
-        self._limit = max(self._limit, *(int(str(value)) for value in limits), 0)
-
-    def note(self, line: str) -> None:
-        """Record a line."""
         self.count += 1
         if len(self.lines) < KEPT:
-            self.lines.append(line)
+            self.lines.append(f"{file}: {error.message}")
+        limits = [hint.value for hint in error.hint if isinstance(hint, Setting) and hint.name == "max_pixels"]
+        self._limit = max(self._limit, *(int(str(value)) for value in limits), 0)
 
     def listed(self) -> tuple[str, ...]:
         """Return the lines that were kept, and how many more there are."""

@@ -72,6 +72,15 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
     assert [item.name for item in listed(root / "[1].png")] == [str(root / "[1].png")]
 
 
+def test_a_survey_names_what_gives_nothing(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {"a.png": b"", "empty/notes.txt": b""})
+    found = survey(image_items([root, root / "empty", root / "gone", root / "gone.png"], ignored=Counter()))
+    assert found.nothing == (f"{root}/empty: the folder has no image", f"{root}/gone: no such file or folder")
+    assert (found.total, found.missing) == (4, ())
+    gone = survey(image_items([root / "gone.png", root / "b.png"], ignored=Counter()))
+    assert gone.missing == (f"{root}/gone.png: no such file", f"{root}/b.png: no such file")
+
+
 def test_what_has_no_image_is_an_item_with_a_problem(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"empty/notes.txt": b""})
     archive = write_zip(root / "none.zip", {"notes.txt": b""})

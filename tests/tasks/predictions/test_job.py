@@ -81,16 +81,62 @@ def test_every_image_has_a_row_with_what_predict_returns(pictures: Path, machine
 def test_an_image_that_has_a_row_is_not_read_again(
     pictures: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job([pictures / "1.png", pictures / "gone.png"], machine / "a.csv")
+    job([pictures / "1.png"], machine / "a.csv")
     read: list[str] = []
     decode = parallel.decode
     monkeypatch.setattr(
         parallel, "decode", lambda data, name, **more: (read.append(name), decode(data, name, **more))[1]
     )
-    report, problems = job([pictures, pictures / "gone.png"], machine / "a.csv")
+    report, _ = job([pictures], machine / "a.csv")
     assert [Path(name).name for name in read] == ["0.png", "2.png", "3.png", "4.png"]
-    assert (report.images, report.before) == (6, 2)
-    assert problems.count == 1, "a bad image of an earlier call is still reported"
+    assert (report.images, report.before) == (5, 1)
+
+
+def test_a_bad_image_is_tried_again_until_it_is_read(pictures: Path, machine: Path) -> None:
+    picture = (pictures / "1.png").read_bytes()
+    (pictures / "1.png").write_bytes(b"no image")
+    for _ in range(2):
+        report, problems = job([pictures], machine / "a.csv")
+        assert (report.images, report.unreadable, problems.count) == (5, 1, 1)
+    (pictures / "1.png").write_bytes(picture)
+    report, problems = job([pictures], machine / "a.csv")
+    assert (report.images, report.before, report.unreadable, problems.count) == (5, 4, 0, 0)
+    job([pictures], machine / "whole.csv")
+    assert (machine / "a.csv").read_bytes() == (machine / "whole.csv").read_bytes()
+
+
+def test_a_bad_image_that_was_removed_is_no_problem_of_the_next_call(pictures: Path, machine: Path) -> None:
+    (pictures / "bad.png").write_bytes(b"no image")
+    job([pictures], machine / "a.csv")
+    (pictures / "bad.png").unlink()
+    report, problems = job([pictures], machine / "a.csv")
+    assert (report.unreadable, problems.count) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["photoz", "photo.zip", "gone.png", "none/*.png", "empty"])
+def test_an_argument_that_gives_no_image_is_told_before_a_table_exists(
+    pictures: Path, machine: Path, name: str
+) -> None:
+    (machine / "empty").mkdir()
+    with pytest.raises(DataError, match="nothing was written") as caught:
+        job([machine / name], machine / "a.csv")
+    assert str(machine / name) in str(caught.value)
+    if name != "gone.png":
+        with pytest.raises(DataError, match="nothing was written"):
+            job([pictures, machine / name], machine / "a.csv")
+    assert not (machine / "a.csv").exists()
+
+
+def test_a_missing_file_beside_others_has_a_row(pictures: Path, machine: Path) -> None:
+    report, _ = job([pictures / "0.png", pictures / "gone.png"], machine / "a.csv")
+    assert (report.images, report.unreadable) == (2, 1)
+
+
+def test_files_that_all_moved_before_are_no_problem(pictures: Path, machine: Path) -> None:
+    files = [pictures / "0.png", pictures / "1.png"]
+    job(files, machine / "a.csv", move=machine / "sorted")
+    report, problems = job(files, machine / "a.csv", move=machine / "sorted")
+    assert (report.images, report.before, report.moved, problems.count) == (2, 2, 0, 0)
 
 
 def test_rows_of_other_weights_are_not_mixed(pictures: Path, machine: Path) -> None:

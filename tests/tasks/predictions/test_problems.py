@@ -21,7 +21,7 @@ def test_the_error_lists_every_bad_image_and_the_largest_limit() -> None:
 
 def test_without_a_good_image_nothing_is_said_of_others() -> None:
     problems = Problems()
-    problems.note("a.png: no image")
+    problems.add("a.png", BadImage("no image"))
     with pytest.raises(DataError) as caught:
         problems.require(1)
     assert caught.value.message == "1 image cannot be read"
@@ -30,7 +30,7 @@ def test_without_a_good_image_nothing_is_said_of_others() -> None:
 def test_a_million_bad_images_keep_a_thousand_lines() -> None:
     problems = Problems()
     for number in range(KEPT + 5):
-        problems.note(str(number))
+        problems.add(str(number), BadImage("no image"))
     assert (problems.count, len(problems.lines)) == (KEPT + 5, KEPT)
     assert problems.listed()[-1] == "and 5 images more"
 

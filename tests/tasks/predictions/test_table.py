@@ -84,13 +84,71 @@ def test_a_folder_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
         write(tmp_path, HARD)
 
 
-def test_the_problems_of_earlier_rows_are_kept(tmp_path: Path) -> None:
+def outcome(path: Path, *results: tuple[str, str]) -> Table:
+    """Write a row for each (name, problem) that is not done, and return the table."""
+    with open_table(path, weights="abc", columns=COLUMNS) as table:
+        for name, problem in results:
+            if not table.is_done(name):
+                table.add(name, ["", ""] if problem else ["cat", "0.9"], problem=problem)
+    return table
+
+
+def test_a_bad_image_that_stays_bad_keeps_its_row(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with open_table(path, weights="abc", columns=COLUMNS) as table:
-        table.add("bad.png", ["", ""], problem="no image")
-    with open_table(path, weights="abc", columns=COLUMNS) as table:
-        assert (table.before, table.rows) == (1, 1)
-        assert table.problems.lines == ["bad.png: no image"]
+    outcome(path, ("bad.png", "no image"), ("a.png", ""))
+    before = path.read_bytes()
+    table = outcome(path, ("bad.png", "no image"), ("a.png", ""))
+    assert path.read_bytes() == before
+    assert (table.before, table.rows) == (1, 2)
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_repaired_image_gets_its_row_where_the_bad_one_was(tmp_path: Path, name: str) -> None:
+    path, whole = tmp_path / "a.csv", tmp_path / "whole.csv"
+    outcome(path, ("first.png", ""), (name, "no image"), ("bad.png", "empty"))
+    table = outcome(path, ("first.png", ""), (name, ""), ("bad.png", "empty"), ("last.png", ""))
+    outcome(whole, ("first.png", ""), (name, ""), ("bad.png", "empty"), ("last.png", ""))
+    assert path.read_bytes() == whole.read_bytes()
+    assert (table.before, table.rows) == (1, 4)
+    assert outcome(path, (name, "")).before == 3
+
+
+def test_an_image_with_another_problem_has_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    outcome(path, ("bad.png", "no image"))
+    assert outcome(path, ("bad.png", "empty"), ("bad.png", "empty")).rows == 1
+    assert rows(path)[1:] == [["bad.png", "", "", "empty", "abc"]]
+
+
+def test_the_bad_row_of_an_image_that_is_not_named_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    outcome(path, ("gone.png", "no image"))
+    outcome(path, ("a.png", ""))
+    assert [row[0] for row in rows(path)[1:]] == ["gone.png", "a.png"]
+
+
+def test_a_kill_between_the_new_row_and_its_place_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole = tmp_path / "a.csv", tmp_path / "whole.csv"
+    results = [("bad.png", ""), ("worse.png", "empty"), ("a.png", "")]
+    outcome(whole, *results)
+    outcome(path, ("bad.png", "no image"), ("worse.png", "no image"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "settle", lambda self, path: self.flush())
+        outcome(path, *results)
+    assert len(rows(path)) == 1 + 5
+    table = outcome(path, *results)
+    assert path.read_bytes() == whole.read_bytes()
+    assert (table.before, table.rows) == (2, 3)
+
+
+def test_a_table_behind_a_link_stays_there(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    outcome(tmp_path / "link.csv", ("bad.png", "no image"))
+    outcome(tmp_path / "link.csv", ("bad.png", ""))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert rows(tmp_path / "a.csv")[1:] == [["bad.png", "cat", "0.9", "", "abc"]]
 
 
 def test_a_set_of_many_long_classes_is_read_again(tmp_path: Path) -> None:
