@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from resnetctl.data.images import square
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.plain_jpeg import plain_shape
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import rows

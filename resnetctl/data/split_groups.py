@@ -80,7 +80,9 @@ class Twins:
         return f"{said}; {counted(self.relabelled, one)} in two classes" if self.relabelled else said
 
 
-def choose(labels: Rows, keys: NDArray[np.uint64], *, groups: Rows, wanted: list[int]) -> Rows:
+def choose(
+    labels: Rows, keys: NDArray[np.uint64], *, groups: Rows, wanted: list[int], left: list[int] | None = None
+) -> Rows:
     """Choose whole groups until each class has about `wanted` images; never all images of a class.
 
     Groups are tried in the order of the keys of their first images. A group is taken if this brings the counts closer
@@ -90,6 +92,7 @@ def choose(labels: Rows, keys: NDArray[np.uint64], *, groups: Rows, wanted: list
     Args:
         labels, keys, groups: `(N,)`, by image.
         wanted: images to choose, by class.
+        left: images of each class that are not chosen, with those that are not offered; None: all are offered.
 
     Returns:
         Ascending int64 rows.
@@ -97,7 +100,8 @@ def choose(labels: Rows, keys: NDArray[np.uint64], *, groups: Rows, wanted: list
     first = np.unique(groups)
     members = _members(groups)
     order = [members.get(image) or [image] for image in first[np.argsort(keys[first], kind="stable")].tolist()]
-    choice = _Choice(labels=labels.tolist(), wanted=wanted, left=np.bincount(labels, minlength=len(wanted)).tolist())
+    left = np.bincount(labels, minlength=len(wanted)).tolist() if left is None else left
+    choice = _Choice(labels=labels.tolist(), wanted=wanted, left=left)
     rest = [images for images in order if not choice.take(images)]
     for images in sorted(rest, key=len):
         choice.take(images, is_last_chance=True)

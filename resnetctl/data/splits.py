@@ -123,10 +123,20 @@ def _drawn_again(store: Store, val_split: ValSplit) -> tuple[ImageSet, Rows]:
     return train, rows
 
 
-def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups: Rows | None = None) -> Rows:
+def stratified(
+    labels: Rows,
+    fraction: float,
+    *,
+    seed: int,
+    purpose: str,
+    groups: Rows | None = None,
+    known: NDArray[np.int8] | None = None,
+) -> Rows:
     """Choose `fraction` of each class: at least one image and never all; none if the class has one image.
 
     Images of one of the `groups` are chosen together, so a class of few, large groups gets about its fraction, or none.
+    Of the images that are `known`, those with 1 stay chosen and those with 0 stay out, whatever the fraction; those
+    with -1 are drawn. A group follows its known images, above all those with 0. A class of 1 alone is drawn anew.
 
     The rows depend only on the arguments, not on the version of numpy: raw PCG64 output is stable by policy (NEP 19),
     `permutation` is not.
@@ -139,6 +149,8 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups
     if fraction == 0 or not len(labels):
         return np.empty(0, np.int64)
     keys = np.random.PCG64(derive(seed, purpose)).random_raw(len(labels))
+    if known is not None:
+        return _extended(labels, keys, fraction, groups=groups, known=known)
     if groups is not None and len(split_groups.sizes(groups)):
         wanted = [share(count, fraction) for count in np.bincount(labels).tolist()]
         return split_groups.choose(labels, keys, groups=groups, wanted=wanted)
@@ -147,6 +159,32 @@ def stratified(labels: Rows, fraction: float, *, seed: int, purpose: str, groups
     order = np.lexsort((keys, labels))  # by class, then by key
     rank = np.arange(len(labels)) - (np.cumsum(counts) - counts)[labels[order]]
     return np.sort(order[rank < shares[labels[order]]]).astype(np.int64)
+
+
+def _extended(
+    labels: Rows, keys: NDArray[np.uint64], fraction: float, *, groups: Rows | None, known: NDArray[np.int8]
+) -> Rows:
+    """Return the rows with 1, and as many of those with -1 as are missing to `fraction` of each class."""
+    known = _settled(known, labels, np.arange(len(labels)) if groups is None else groups)
+    is_free, is_kept = known < 0, known == 1
+    counts, kept = (np.bincount(rows, minlength=int(labels.max()) + 1).tolist() for rows in (labels, labels[is_kept]))
+    inside = None if groups is None else split_groups.within(groups, is_free)
+    drawn = split_groups.choose(
+        labels[is_free],
+        keys[is_free],
+        groups=np.arange(int(is_free.sum())) if inside is None else inside,
+        wanted=[max(0, share(count, fraction) - had) for count, had in zip(counts, kept, strict=True)],
+        left=[count - had for count, had in zip(counts, kept, strict=True)],
+    )
+    return np.union1d(np.flatnonzero(is_kept), np.flatnonzero(is_free)[drawn])
+
+
+def _settled(known: NDArray[np.int8], labels: Rows, groups: Rows) -> NDArray[np.int8]:
+    """Return what is known of each image from all images of its group, and nothing of a class without others than 1."""
+    has_none, has_one = (np.isin(groups, groups[known == value]) for value in (0, 1))
+    settled = np.where(has_none, 0, np.where(has_one, 1, -1)).astype(np.int8)
+    settled[~np.isin(labels, labels[settled < 1])] = -1
+    return settled
 
 
 def share(count: int, fraction: float) -> int:

@@ -139,6 +139,8 @@ class DatasetCard(Card):
         storage: the form in the store: pixels, or image files as they came, which are decoded when they are read.
         vector: the numbers that come with each image; None without numbers.
         remote: address of the folder with the shards of files, which are fetched when they are read; "": they are here.
+        replaced: digests of the train splits of datasets that this one replaced, none of whose train images is in test;
+            true: they are all in train.
     """
 
     name: str
@@ -154,14 +156,18 @@ class DatasetCard(Card):
     storage: Storage = "raw"
     vector: VectorSpec | None = None
     remote: str = ""
+    replaced: Mapping[str, bool] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, without `truth` of labels, `storage` of raw pixels, and what is absent."""
-        document = without(without(super().to_json(), "truth", default="labels"), "storage", default="raw")
-        return without(without(document, "vector", default=None), "remote", default="")
+        document = super().to_json()
+        usual: dict[str, Any] = {"truth": "labels", "storage": "raw", "vector": None, "remote": "", "replaced": {}}
+        for key, default in usual.items():
+            document = without(document, key, default=default)
+        return document
 
     def __post_init__(self) -> None:
-        self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults"))
+        self._freeze(tuples=("classes", "notes"), tables=("splits", "digests", "defaults", "replaced"))
         if isinstance(self.image, Mapping):
             self._put(image=ImageSpec.from_json(self.image))
         if isinstance(self.vector, Mapping):

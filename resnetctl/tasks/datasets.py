@@ -128,7 +128,7 @@ def fetch_and_store(
         DataError: the data cannot be fetched, or does not match the plugin's card.
         PluginError: the plugin fails.
     """
-    from resnetctl.data.plugin_ingest import fetch, ingest_plugin
+    from resnetctl.data.ingest.plugin import fetch, ingest_plugin
 
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     work = fetch(plugin, settings.data_dir / DOWNLOADS, source=source)
@@ -184,7 +184,7 @@ def _stored(
 ) -> Generator[Notice | Progress, None, None]:
     from resnetctl.data.dense.ingest import ingest_dense
     from resnetctl.data.dense.sniff import Dense
-    from resnetctl.data.ingest import ingest
+    from resnetctl.data.ingest.images import ingest
     from resnetctl.system.machine import cores_granted
 
     if isinstance(source, Dense):
@@ -259,7 +259,7 @@ def _is_path(data: str) -> bool:
 
 def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress, None, str]:
     from resnetctl.data.dense.sniff import listing_of
-    from resnetctl.data.ingest import LISTING
+    from resnetctl.data.ingest.images import LISTING
     from resnetctl.data.storage.options import Options
 
     name = path_name(path)

@@ -211,11 +211,21 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
         yield "training saw these images, so the numbers say little about new ones"
     if used == "val" and same_name and val_key(card.metrics):
         yield "these weights were chosen on val, so their numbers on val are optimistic"
-    if same_name and card.trained_on.get("digest") not in ("", None, store.card.digests.get("train")):
+    yield from _changes(store, card, used=used) if same_name else ()
+
+
+def _changes(store: Store, card: WeightsCard, *, used: Split) -> Iterator[str]:
+    """Yield a sentence when the dataset is no longer that of the training."""
+    digest, name = card.trained_on.get("digest"), store.card.name
+    if digest in ("", None, store.card.digests.get("train")):
+        return
+    if digest not in store.card.replaced:
         yield (
-            f"dataset '{store.card.name}' has changed since the weights were trained on it: where it was split again, "
-            "they may have seen images of its test"
+            f"dataset '{name}' has changed since the weights were trained on it: where it was split again, they may "
+            "have seen images of its test"
         )
+    elif used == "test":
+        yield f"dataset '{name}' was replaced since the weights were trained on it; its test has no image that they saw"
 
 
 def unchecked(gates: Gates, report: EvalReport | Measured) -> Iterator[str]:

@@ -7,7 +7,7 @@ from PIL import Image
 from support.pictures import encode, grey, solid, tree, write_tar, write_tree
 
 from resnetctl.data.checks import Auditor, Finding, check_source, check_store, count_classes
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store

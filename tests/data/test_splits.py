@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetctl.data.images import fit
+from resnetctl.data.split_groups import joined
 from resnetctl.data.splits import (
     ImageSet,
     digest,
@@ -136,6 +137,34 @@ def test_stratified_takes_at_least_one_and_never_all_of_a_class(labels: list[int
 )
 def test_share_is_rounded_and_leaves_at_least_one_image(count: int, fraction: float, expected: int) -> None:
     assert share(count, fraction) == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from((-1, 0, 1)), st.integers(0, 12)), min_size=1, max_size=60),
+    st.floats(0.01, 0.99),
+)
+def test_known_images_stay_and_groups_are_whole(images: list[tuple[int, int, int]], fraction: float) -> None:
+    labels, known, keys = (np.array(column) for column in zip(*images, strict=True))
+    groups = joined(keys)
+    for among in (None, groups):
+        rows = stratified(labels, fraction, seed=0, purpose="test", groups=among, known=known.astype(np.int8))
+        is_chosen = np.isin(np.arange(len(labels)), rows)
+        assert not (is_chosen & (known == 0)).any()
+        assert not np.setdiff1d(labels, labels[~is_chosen]).size, "a class is never chosen whole"
+        if among is not None:
+            assert (is_chosen == is_chosen[groups]).all()
+        else:
+            has_train = np.isin(labels, labels[known < 1])
+            assert is_chosen[has_train & (known == 1)].all()
+
+
+def test_new_images_fill_the_fraction() -> None:
+    labels, known = np.repeat([0, 1], 10), np.full(20, -1, np.int8)
+    known[:5], known[10:18], known[10:12] = 0, 0, 1
+    rows = stratified(labels, 0.2, seed=0, purpose="test", known=known)
+    assert np.bincount(labels[rows]).tolist() == [2, 2]
+    assert set(rows.tolist()) >= {10, 11}
+    assert rows.tolist() == stratified(labels, 0.2, seed=0, purpose="test", known=known, groups=np.arange(20)).tolist()
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, float("nan")])

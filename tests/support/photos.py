@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from support.pictures import encode, write_tree
 
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store

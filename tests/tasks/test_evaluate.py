@@ -203,6 +203,17 @@ def test_data_that_changed_since_training_gets_a_notice(store: Store) -> None:
     assert "has changed since" in evaluate(None, settings=settings.load()).notices[0]
 
 
+def test_a_test_that_was_kept_is_said_to_be_unseen(store: Store) -> None:
+    """And on val or train nothing is said of test."""
+    make_run(card(store, trained_on={"name": "zoo", "digest": "0" * 64}))
+    written = json.loads((store.path / "card.json").read_text())
+    (store.path / "card.json").write_text(json.dumps({**written, "replaced": {"0" * 64: False}}))
+    assert evaluate(None, settings=settings.load()).notices[0] == (
+        "dataset 'zoo' was replaced since the weights were trained on it; its test has no image that they saw"
+    )
+    assert not [text for text in evaluate(None, settings=settings.load(), split="train").notices if "replaced" in text]
+
+
 def test_classes_in_another_order_count_the_same(store: Store) -> None:
     make_run(card(store))
     turned = make_store(name="turned", classes=CLASSES[::-1])

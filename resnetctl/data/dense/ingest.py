@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from resnetctl.data.dense.scenes import Annotated, Scene
 from resnetctl.data.dense.sniff import Dense
 from resnetctl.data.dense.stored import SceneTruth
 from resnetctl.data.images import square
-from resnetctl.data.ingest import LISTING
+from resnetctl.data.ingest.chooser import TEST_FRACTION
+from resnetctl.data.ingest.earlier import Earlier, kept_remark
+from resnetctl.data.ingest.images import LISTING
 from resnetctl.data.reading.decode import BadImage, Header, open_image, read_header
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import choose_form
@@ -33,7 +36,7 @@ from resnetctl.spec import IGNORE, DatasetCard, Fit, ImageSpec, Split
 from resnetctl.wording import counted
 
 LARGEST, TRAINED = 512, 320  # pixels: the largest stored side, and the side that nets see by default
-TEST_FRACTION = 0.2
+FIXED = "test: a fixed 20 % of the images, stratified by their rarest class, set aside when they were added"
 REPORT_EVERY = 50  # images
 SHOWN = 20  # names in a note
 GREY = ("1", "L", "LA", "La", "I;16", "I;16B")  # modes of files without colour
@@ -52,6 +55,7 @@ class Survey:
     channels: int = 1
     present: list[NDArray[np.int64]] = field(default_factory=list)  # boxes or pixels by class, for each scene
     hidden: list[str] = field(default_factory=list)  # masks without a known pixel
+    remark: str = ""  # how the test split was chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +184,7 @@ class Work:
             builder.notes.append(f"skipped, because they cannot be read: {len(bad):,}: {'; '.join(bad[:SHOWN])}")
         builder.digests[LISTING] = self.source.listing
         remarks = [*self.source.remarks, *survey.notes, *self.boxes.notes(SHOWN)]
-        builder.notes += [*_split_notes(survey.scenes, builder), *remarks]
+        builder.notes += [*_split_notes(survey, builder), *remarks]
 
 
 def ingest_dense(data_dir: Path, name: str, *, source: Dense, options: Options) -> Generator[int, None, None]:
@@ -196,12 +200,13 @@ def ingest_dense(data_dir: Path, name: str, *, source: Dense, options: Options) 
         survey.bad = _unreadable(work, survey)
     _require_sound(work.source, survey)
     labels = _rarest(survey.present, len(work.source.classes))
-    splits = _splits(survey.scenes, labels)
+    earlier = Earlier.of(data_dir, name) if options.replace and _is_drawn(survey.scenes) else None
+    splits = _splits(work, survey, labels=labels, earlier=earlier)
     survey.notes += _untrained(work.source, survey, splits)
     draft = _draft(name, work, survey)
     size = sum(work.files.size(scene.name) for scene in survey.scenes)
     choice = choose_form(options.storage, data_dir, count=len(survey.scenes), image=draft.image, size=size)
-    draft = replace(draft, storage=choice.storage, notes=choice.notes)
+    draft = replace(draft, storage=choice.storage, notes=choice.notes, replaced=earlier.replaced() if earlier else {})
     with build(data_dir, name, draft=draft, replace=options.replace) as builder:
         bad = list(survey.bad)
         for done, (scene, label, split) in enumerate(zip(survey.scenes, labels, splits, strict=True), start=1):
@@ -264,13 +269,26 @@ def _rarest(present: list[NDArray[np.int64]], classes: int) -> list[int]:
     return rarest
 
 
-def _splits(scenes: list[Scene], labels: list[int]) -> list[Split]:
-    """Return the split of each picture: that of the source, or a fixed test split and train."""
-    if any(scene.split not in (None, "train") for scene in scenes):
+def _is_drawn(scenes: list[Scene]) -> bool:
+    return all(scene.split in (None, "train") for scene in scenes)
+
+
+def _splits(work: Work, survey: Survey, *, labels: list[int], earlier: Earlier | None) -> list[Split]:
+    """Return the split of each picture: that of the source, or a fixed test split and train.
+
+    A picture of the dataset that is replaced keeps its split.
+    """
+    scenes, known = survey.scenes, None
+    if not _is_drawn(scenes):
         return [scene.split or "train" for scene in scenes]
-    test = stratified(np.array(labels, np.int64), TEST_FRACTION, seed=0, purpose="test")
-    chosen = set(test.tolist())
-    return ["test" if place in chosen else "train" for place in range(len(scenes))]
+    if earlier is not None:
+        reads = (partial(work.files.read, scene.name) for scene in scenes)
+        splits = [earlier.split_of(scene.name, read) for scene, read in zip(scenes, reads, strict=True)]
+        known = np.array(splits, np.int8)
+    rows = stratified(np.array(labels, np.int64), TEST_FRACTION, seed=0, purpose="test", known=known)
+    is_test = np.isin(np.arange(len(scenes)), rows)
+    survey.remark = FIXED if known is None else kept_remark(known, is_test)
+    return ["test" if chosen else "train" for chosen in is_test.tolist()]
 
 
 def _untrained(source: Annotated, survey: Survey, splits: list[Split]) -> list[str]:
@@ -284,9 +302,9 @@ def _untrained(source: Annotated, survey: Survey, splits: list[Split]) -> list[s
     )
 
 
-def _split_notes(scenes: list[Scene], builder: Builder) -> list[str]:
-    if all(scene.split in (None, "train") for scene in scenes):
-        return ["test: a fixed 20 % of the images, stratified by their rarest class, set aside when they were added"]
+def _split_notes(survey: Survey, builder: Builder) -> list[str]:
+    if survey.remark:
+        return [survey.remark]
     return [] if "test" in builder.counts else ["no test split: eval uses val"]
 
 

@@ -456,3 +456,19 @@ def test_pictures_kept_as_files_have_the_pixels_and_the_truth_of_the_raw_form(
     (files.path / "train-00000.bin").write_bytes(bytes((files.path / "train-00000.bin").stat().st_size))
     list(check_dense_store(files, auditor := Auditor()))
     assert "damaged" in [finding.code for finding in auditor.findings]
+
+
+def test_pictures_that_are_added_leave_the_others_in_their_split(tmp_path: Path) -> None:
+    def splits(count: int, *, replace: bool) -> dict[str, str]:
+        store = dense.added(
+            dense.voc(tmp_path / f"voc{count}", count, with_lists=False), tmp_path / "data", replace=replace
+        )
+        assert store.card.notes[0].startswith("test: kept" if replace else "test: a fixed 20 %")
+        assert len(store.card.replaced) == replace
+        lines = map(json.loads, (store.path / "manifest.jsonl").read_text().splitlines())
+        return {line["name"]: line["split"] for line in lines}
+
+    first = splits(12, replace=False)
+    again = splits(30, replace=True)
+    assert first.items() <= again.items()
+    assert list(again.values()).count("test") >= 5

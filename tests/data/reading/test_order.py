@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.pictures import solid, write_tree, write_zip
 
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Store, open_store

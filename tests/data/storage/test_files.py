@@ -11,7 +11,7 @@ from support.photos import SIDE, added, both, files
 from support.pictures import write_tree, write_zip
 
 from resnetctl.data.checks import Auditor, check_store
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import files as module
 from resnetctl.data.storage.files import Files, index_bytes, read_index

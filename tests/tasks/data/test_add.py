@@ -10,7 +10,7 @@ from support.pictures import tree, write_tree, write_zip
 from support.toy_dataset import Toy, done, run
 
 from resnetctl.data.cards import store_names
-from resnetctl.data.ingest import ingest
+from resnetctl.data.ingest.images import ingest
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import open_store
@@ -139,7 +139,7 @@ def test_add_uses_the_granted_cores_or_the_set_threads(
         raise DataError("enough")
         yield 0
 
-    monkeypatch.setattr("resnetctl.data.ingest.ingest", ingest)
+    monkeypatch.setattr("resnetctl.data.ingest.images.ingest", ingest)
     monkeypatch.setattr("resnetctl.system.machine.cores_granted", lambda: 5)
     with pytest.raises(DataError, match="enough"):
         done(add(request(write_tree(tmp_path / "p", tree())), dataclasses.replace(settings, threads=threads)))

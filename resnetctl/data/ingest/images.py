@@ -7,7 +7,7 @@ few passes, and memory stays flat.
 
 import dataclasses
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,14 +15,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from resnetctl.data.ingest.chooser import Chooser
+from resnetctl.data.ingest.earlier import Earlier
 from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.order import ordered, require_shuffle
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Items, Source
-from resnetctl.data.split_groups import NO_KEY, Rows, divided, joined
-from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import Choice, choose_form
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
@@ -35,7 +34,6 @@ from resnetctl.wording import counted
 
 KEPT_SIDE = 64  # pixels: up to this side, images of one size keep their size
 PHOTO_STORED, PHOTO_SIZE = 256, 224
-TEST_FRACTION = 0.2
 REPORT_EVERY = 200  # images
 LISTING = "listing"  # key in the digests of the card: the digest of the source, to detect changes
 
@@ -77,7 +75,7 @@ class _Plan:
 class _Replan(Exception):
     """An image contradicts the plan, or identical images are divided. `plan` is the new plan, `choose` the chooser."""
 
-    def __init__(self, plan: _Plan, choose: "_Chooser | None" = None) -> None:
+    def __init__(self, plan: _Plan, choose: "Chooser | None" = None) -> None:
         super().__init__()
         self.plan = plan
         self.choose = choose
@@ -109,12 +107,14 @@ def ingest(
     """
     if options.shuffle:
         require_shuffle(source)
-    choose = _Chooser.of(source)
+    earlier = Earlier.of(data_dir, name) if options.replace else None
+    choose = Chooser.of(source, earlier)
+    replaced = earlier.replaced() if earlier is not None and choose.known is not None else {}
     numbers = None if options.vectors is None else numbers_of(source, options.vectors)
     plan = _first_plan(source, options)
     with workers(source, cores) as by:
         while True:
-            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by, numbers=numbers)
+            work = _Pass(source=source, plan=plan, choose=choose.fresh(), by=by, numbers=numbers, replaced=replaced)
             try:
                 yield from work.run(data_dir, name)
                 return
@@ -143,9 +143,10 @@ class _Pass:
 
     source: Source
     plan: _Plan
-    choose: "_Chooser"
+    choose: "Chooser"
     by: Workers | None
     numbers: Numbers | None = None
+    replaced: Mapping[str, bool] = field(default_factory=dict)
     tally: _Tally = field(default_factory=_Tally)
 
     def run(self, data_dir: Path, name: str) -> Generator[int, None, None]:
@@ -193,6 +194,7 @@ class _Pass:
             notes=choice.notes,
             storage=choice.storage,
             vector=None if self.numbers is None else self.numbers.draft,
+            replaced=self.replaced,
         )
 
     def _store(self, item: Item, split: Split, *, outcome: Decoded, builder: Builder) -> None:
@@ -228,103 +230,15 @@ class _Pass:
         if self.numbers is not None:
             builder.notes.extend(self.numbers.notes(builder.vector, strict=plan.options.strict))
         builder.digests[LISTING] = self.source.listing
-        builder.notes.extend(_notes(self.source, tally, self.choose.has_fixed_test, builder.counts))
+        builder.notes.extend(_notes(self.source, tally, self.choose.remark(), builder.counts))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Chooser:
-    """Chooses the split of each item: that of the source, or train and a fixed test split if it has none.
-
-    A place is the number of an image in the order of classes, then of the source.
-
-    Attributes:
-        labels: the class of each place.
-        start: the first place of each class.
-        groups: the group of each place (`data.split_groups.joined`); a group is never divided.
-        is_test: by place; None: the source has the splits.
-    """
-
-    labels: Rows
-    start: Mapping[str, int]
-    groups: Rows
-    is_test: NDArray[np.bool_] | None
-    seen: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, source: Source) -> "_Chooser":
-        """Return the chooser for `source`. Raises `DataError` when it has splits but no train."""
-        if source.splits and "train" not in source.splits:
-            raise DataError(
-                f"there is {' and '.join(source.splits)}, but no train split",
-                where=str(source.path),
-                hint="name a folder 'train', or put all class folders into one folder",
-            )
-        by_class: Counter[str] = Counter()
-        for (_, label), count in source.counts.items():
-            by_class[label] += count
-        sizes = [by_class[label] for label in source.classes]
-        start = dict(zip(source.classes, np.cumsum([0, *sizes]).tolist(), strict=False))
-        labels = np.repeat(np.arange(len(sizes)), sizes)
-        plain = cls(labels=labels, start=start, groups=np.arange(len(labels)), is_test=None)
-        if source.splits not in ((), ("train",)):
-            return plain
-        return plain.drawn(_named_groups(source, plain) if source.has_groups else plain.groups)
-
-    def drawn(self, groups: Rows) -> "_Chooser":
-        """Return a chooser whose test split keeps `groups` together."""
-        is_test = np.zeros(len(self.labels), np.bool_)
-        is_test[stratified(self.labels, TEST_FRACTION, seed=0, purpose="test", groups=groups)] = True
-        return dataclasses.replace(self, groups=groups, is_test=is_test, seen=Counter())
-
-    def joining(self, groups: Rows, places: Rows) -> "_Chooser | None":
-        """Return a chooser that also keeps together the `groups` of the images at `places`; None if this one does."""
-        if self.is_test is None or not divided(groups, self.is_test[places].astype(np.int64)):
-            return None
-        keys = np.full(len(self.labels), NO_KEY)
-        keys[places] = places[groups]
-        return self.drawn(joined(self.groups, keys))
-
-    def fresh(self) -> "_Chooser":
-        """Return the chooser for another pass."""
-        return dataclasses.replace(self, seen=Counter())
-
-    @property
-    def has_fixed_test(self) -> bool:
-        return self.is_test is not None
-
-    def place(self, item: Item) -> int:
-        """Return the place of the next item of a pass."""
-        self.seen[item.label] += 1
-        return self.start[item.label] + self.seen[item.label] - 1
-
-    def __call__(self, item: Item) -> tuple[int, Split]:
-        """Return the place and the split of the next item of a pass."""
-        place = self.place(item)
-        if self.is_test is not None:
-            return place, "test" if self.is_test[place] else "train"
-        assert item.split is not None, "every item of a source with splits has one"
-        return place, item.split
-
-
-def _named_groups(source: Source, chooser: _Chooser) -> Rows:
-    """Return the groups of the places of a source whose items name their groups."""
-    numbers: dict[str, int] = {}
-    keys = np.full(len(chooser.labels), NO_KEY)
-    choose = chooser.fresh()
-    with closing(source.items()) as items:
-        for item in items:
-            place = choose.place(item)
-            if item.group:
-                keys[place] = numbers.setdefault(item.group, len(numbers))
-    return joined(keys)
-
-
-def _notes(source: Source, tally: _Tally, has_fixed_test: bool, counts: Mapping[str, int]) -> list[str]:
+def _notes(source: Source, tally: _Tally, remark: str, counts: Mapping[str, int]) -> list[str]:
     notes = []
-    if has_fixed_test and "test" not in counts:
+    if remark and "test" not in counts:
         notes.append("no test split: no class has a second image to set aside")
-    elif has_fixed_test:
-        notes.append("test: a fixed, stratified 20 % of the images, set aside when they were added")
+    elif remark:
+        notes.append(remark)
     elif "test" not in source.splits:
         notes.append("no test split: eval uses val")
     if source.ignored:

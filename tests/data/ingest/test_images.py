@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from support.pictures import encode, grey, solid, tree, write_tar, write_tree, write_zip
 
-from resnetctl.data import ingest as ingest_module
 from resnetctl.data.images import prepare, prepare_array
-from resnetctl.data.ingest import LISTING, ingest
+from resnetctl.data.ingest import images as ingest_module
+from resnetctl.data.ingest.images import LISTING, ingest
 from resnetctl.data.reading import parallel
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.toy_dataset import Toy
 
-from resnetctl.data.plugin_ingest import fetch, ingest_plugin
+from resnetctl.data.ingest.plugin import fetch, ingest_plugin
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError, PluginError
 from resnetctl.hints import Call
