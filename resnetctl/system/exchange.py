@@ -68,14 +68,14 @@ def restore_replaced(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder; it ends with the process. Raises `OSError` when another process holds it."""
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the kernel's lock on a file or folder; it ends with the process. Raises `OSError` when another holds it."""
     if os.name == "nt":  # Windows cannot lock folders, so abandoned ones stay there
         yield
         return
     import fcntl
 
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

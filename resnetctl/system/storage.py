@@ -62,7 +62,9 @@ def staged_file(path: Path) -> Iterator[IO[bytes]]:
     with _reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         try:
-            with os.fdopen(handle, "w+b") as file:
+            with os.fdopen(handle, "w+b") as file, contextlib.ExitStack() as claims:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    claims.enter_context(claimed(Path(name)))
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -83,7 +85,7 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with _reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_abandoned(path.parent)
+        sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
         claims.enter_context(claimed(temporary))
         old = None
@@ -238,14 +240,14 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _sweep_abandoned(folder: Path) -> None:
-    """Remove draft folders of dead processes: old ones that no process has locked."""
+def sweep_abandoned(folder: Path) -> None:
+    """Remove drafts of dead processes, files and folders: old ones that no process has locked."""
     restore_replaced(folder)
     for path in folder.glob(TEMPORARY + "*") if os.name != "nt" else ():
         with contextlib.suppress(OSError):
-            if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
+            if time.time() - path.lstat().st_mtime > ABANDONED and not path.is_symlink():
                 with claimed(path):
-                    shutil.rmtree(path, ignore_errors=True)
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager

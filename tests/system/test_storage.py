@@ -406,6 +406,21 @@ def test_abandoned_drafts_are_swept_and_claimed_ones_are_not(folder: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, live.name, "new"])
 
 
+def test_abandoned_files_are_swept_and_open_ones_are_not(folder: Path) -> None:
+    dead, young, link = (folder / f"{storage.TEMPORARY}{name}" for name in ("dead", "young", "link"))
+    for path in (dead, young):
+        path.write_bytes(b"x")
+    link.symlink_to("nowhere")
+    os.utime(dead, (1, 1))
+    os.utime(link, (1, 1), follow_symlinks=False)
+    with storage.staged_file(folder / "a") as file:
+        os.utime(file.name if isinstance(file.name, str) else file.fileno(), (1, 1))
+        storage.sweep_abandoned(folder)
+        file.write(b"whole")
+    assert (folder / "a").read_bytes() == b"whole"
+    assert sorted(path.name for path in folder.iterdir()) == sorted([young.name, link.name, "a"])
+
+
 def test_read_capped_refuses_what_is_too_long_or_no_plain_file(folder: Path) -> None:
     (folder / "a").write_bytes(b"12345")
     assert storage.read_capped(folder / "a", 5, error=DataError) == b"12345"

@@ -327,6 +327,7 @@ def _destination(target: Target, out: Path | None, kind: Kind) -> Path:
     if out is None and target.run is not None:
         path = {"float": target.run.onnx, "raw": target.run.raw_onnx, "int8": target.run.int8_onnx}[kind]
         storage.require_writable(path.parent, hint=Setting("out", "FILE", note="writes to another place"))
+        storage.sweep_abandoned(path.parent)
         return path
     beside = target.path.with_name(f"{target.path.stem}{'' if kind == 'float' else f'-{kind}'}.onnx")
     path = beside if out is None else out
