@@ -135,9 +135,9 @@ def export(
         gate: `synthetic` checks on noise; `none` does not check what an exporter wrote.
         input: `raw` puts the preprocessing into the file, which then takes uint8 pictures of any size.
         to: name of an exporter, such as `triton`; then `out` is a folder.
-        more: `int8=True` writes int8, checked against float32 on val. With it: `data` (a dataset other than the
-            training's), `calibrate` (images), `max_drop` (percent points) and `allow_slower`. For an
-            exporter: `assets`, a folder with files of other programs that it needs.
+        more: `data`: a dataset other than the training's to check on. `int8=True` writes int8, checked against float32
+            on val. With it: `calibrate` (images), `max_drop` (percent points) and `allow_slower`. For an exporter:
+            `assets`, a folder with files of other programs that it needs.
     """
     from resnetctl.tasks.export import export as task
     from resnetctl.tasks.export import form_of

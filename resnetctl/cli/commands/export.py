@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report
     from resnetctl.tasks.export import ExportReport
 
-INT8 = ("data", "calibrate", "max_drop", "allow_slower")  # options that need --int8
+INT8 = ("calibrate", "max_drop", "allow_slower")  # options that need --int8
 
 
 def run(parsed: Parsed[ExportOptions]) -> None:
@@ -49,6 +49,8 @@ def run(parsed: Parsed[ExportOptions]) -> None:
         form["assets"] = options.ort_web
     if not options.onnx:
         form["to"] = forms[0]
+    if options.data is not None:
+        form["data"] = options.data
     if options.int8:
         form["int8"] = int8  # type: ignore[typeddict-item]
     with working("Exporting, and checking the answers…"):
@@ -78,7 +80,8 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     if report.parity is None:
         rows.append(("unchecked", "nothing opened these files: --gate none"))
     else:
-        rows.append(("checked on", f"{gate['images']} {gate['kind']} images   {gate.get('source', '')}".rstrip()))
+        source = {"images": "in the folder"}.get(gate.get("source", ""), gate.get("source", ""))
+        rows.append(("checked on", f"{gate['images']} {gate['kind']} images   {source}".rstrip()))
         if report.input == "raw":
             rows.append(("pixels", _pixels(gate)))
         rows.append(("difference", f"{report.parity.max_abs_diff:.1e}   ({report.parity.tolerance:.1e} is allowed)"))

@@ -207,18 +207,14 @@ class ExportOptions(Common):
     out: Path | None = option(
         None, "File or folder to write (default: inside the run)", short="-o", metavar="PATH", panel=USED
     )
+    data: str | None = option(
+        None, "Dataset to check on (default: the one trained on)", short="-d", metavar="NAME", panel=USED
+    )
     images: Path | None = option(None, "Check on the images in this folder", metavar="DIR", panel=USED)
     gate: Literal["real", "synthetic", "none"] = option(
         "real", "Check on real images or on noise; none: do not check what an exporter wrote", panel=USED
     )
     int8: bool = option(False, "Write int8: smaller, mostly faster, checked on val", panel=USED)
-    data: str | None = option(
-        None,
-        "With --int8: dataset to check on (default: the one trained on)",
-        short="-d",
-        metavar="NAME",
-        panel="Quantisation",
-    )
     calibrate: int | None = option(
         None,
         "With --int8: images of train to measure ranges on (default: 256)",

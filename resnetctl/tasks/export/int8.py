@@ -22,9 +22,8 @@ CALIBRATE = 256  # images
 
 
 class Int8Settings(TypedDict, total=False):
-    """The settings of int8: a dataset other than the training's, images to calibrate on, and limits (see `Limits`)."""
+    """The settings of int8: images to calibrate on, and limits (see `Limits`)."""
 
-    data: str | None
     calibrate: int
     max_drop: float
     allow_slower: bool
@@ -67,12 +66,12 @@ def require_possible(settings: Int8Settings, *, input: str, to: str | None, gate
         raise UsageError("int8 needs images", where=Setting("calibrate"), hint=Setting("calibrate", CALIBRATE))
 
 
-def open_dataset(card: WeightsCard, settings: Settings, *, name: str | None) -> Store:
-    """Return the dataset to calibrate and check on: the named one, or that of the training. Raises as `open_store`."""
-    chosen = name or card.trained_on.get("name", "")
-    if not chosen:
+def open_dataset(card: WeightsCard, settings: Settings) -> Store:
+    """Return the dataset of the training, to calibrate and check on. Raises as `open_store`."""
+    name = card.trained_on.get("name", "")
+    if not name:
         raise InputError("the weights name no dataset to calibrate and check on", hint=Setting("data", "NAME"))
-    return open_store(settings.data_dir, chosen)
+    return open_store(settings.data_dir, name)
 
 
 def quantised(

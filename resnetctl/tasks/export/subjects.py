@@ -19,7 +19,7 @@ from resnetctl.deploy.raw.gate import about as made_up_facts
 from resnetctl.deploy.raw.gate import batches as originals_in_batches
 from resnetctl.deploy.raw.originals import of_folder, of_store
 from resnetctl.engine.metrics import Images
-from resnetctl.errors import DataError, InputError
+from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.hints import Hint, Setting
 from resnetctl.spec import ImageSpec, WeightsCard
 from resnetctl.system.settings import Settings
@@ -47,6 +47,24 @@ class Subject:
         """Yield the inputs of a network with a head, in batches of `BATCHES`."""
         assert self.pool is not None, "a network with a head takes prepared images"
         return inputs_in_batches((self.pool,) if self.numbers is None else (self.pool, self.numbers))
+
+
+def require_one(data: str | None, *, images: str | Path | None, gate: str) -> None:
+    """Raise `UsageError` when a dataset and another setting say what to check on."""
+    if data is not None and (images is not None or gate != "real"):
+        other = Setting("gate", gate) if images is None else Setting("images", str(images))
+        raise UsageError("two settings say what to check on", where=other, hint=Setting("data", data))
+
+
+def chosen(
+    card: WeightsCard, settings: Settings, *, store: Store | None, images: str | Path | None, gate: str, input: Input
+) -> Subject:
+    """Return the images of a folder or a dataset, by default that of the training; noise unless the gate is "real"."""
+    if gate != "real":
+        return synthetic(card, input)
+    if images is not None:
+        return from_folder(Path(images), card, input=input)
+    return from_store(store or own_store(card, settings), card, input=input)
 
 
 def synthetic(card: WeightsCard, input: Input) -> Subject:
@@ -92,7 +110,9 @@ def own_store(card: WeightsCard, settings: Settings) -> Store:
     """Return the dataset that the weights were trained on. Raises `InputError`, with other ways to check."""
     name = card.trained_on.get("name", "")
     if not name:
-        raise _no_images("the weights name no dataset to check on")
+        raise _no_images(
+            "the weights name no dataset to check on", first=[Setting("data", "NAME", "checks on a dataset")]
+        )
     try:
         return open_store(settings.data_dir, name)
     except DataError as error:

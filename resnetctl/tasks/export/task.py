@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, get_args
 
 from resnetctl import registry
+from resnetctl.data.store import open_store
 from resnetctl.deploy.exporters import gate as exporter_gate
 from resnetctl.deploy.onnx_card import INPUTS, OPSET, Input
 from resnetctl.deploy.onnx_checks import check
@@ -30,44 +31,13 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import stop_later
 from resnetctl.tasks.export import int8 as int8_form
-from resnetctl.tasks.export.subjects import Subject, from_folder, from_store, own_store, synthetic
+from resnetctl.tasks.export.form import Form, Gate, Kind
+from resnetctl.tasks.export.subjects import Subject, chosen, require_one
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.file import Header, load_net, load_network, require_plugins
 
 if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report
-
-Gate = Literal["real", "synthetic", "none"]
-Kind = Literal["float", "raw", "int8"]  # of ONNX files
-
-
-class Form(TypedDict, total=False):
-    """What is written: an ONNX file with this `input`, what the exporter `to` makes of it, or that file in int8.
-
-    `assets`: a folder with files of other programs that the exporter needs.
-    """
-
-    input: Input
-    to: str
-    assets: Path
-    int8: int8_form.Int8Settings
-
-
-class More(int8_form.Int8Options, total=False):
-    """The arguments of `export` that only some forms have."""
-
-    assets: str | Path
-
-
-def form_of(input: Input, to: str | None, **more: Unpack[More]) -> Form:
-    """Return the form that these arguments ask for. Raises `UsageError` for a setting of int8 without `int8`."""
-    form: Form = {"input": input} if to is None else {"input": input, "to": to}
-    if "assets" in more:
-        form["assets"] = Path(more["assets"])
-    int8: int8_form.Int8Options = {key: value for key, value in more.items() if key != "assets"}  # type: ignore[assignment]
-    if (settings := int8_form.asked(**int8)) is not None:
-        form["int8"] = settings
-    return form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +100,10 @@ def export(
         images: a folder of images to check on; by default val of the dataset that the weights name.
         gate: `synthetic` checks on noise, and the file's metadata says so. `none`, for an exporter that cannot open its
             files here: they are not checked, and say so.
-        form: `input`: `raw` puts the preprocessing into the file, `RUN/export/model-raw.onnx`, which takes pictures of
-            any size. `to`: the name of an exporter, which writes a folder, `RUN/export/NAME`. `assets`: a folder with
-            files of other programs that the exporter needs. `int8`: write
-            `RUN/export/model-int8.onnx`, as `compress.int8` makes it from the checked float32 file.
+        form: `data`: another dataset to check on. `input`: `raw` puts the preprocessing into the file,
+            `RUN/export/model-raw.onnx`, which takes pictures of any size. `to`: the name of an exporter, which writes a
+            folder, `RUN/export/NAME`. `assets`: a folder with files of other programs that the exporter needs. `int8`:
+            write `RUN/export/model-int8.onnx`, as `compress.int8` makes it from the checked float32 file.
 
     Raises:
         UsageError: `gate` or `input` is unknown, `int8` does not go with the other arguments, `out` exists or cannot be
@@ -148,6 +118,8 @@ def export(
     if int8 is not None:
         int8_form.require_possible(int8, input=input, to=to, gate=gate)
     _require_known(gate, input, to)
+    if int8 is None:
+        require_one(form.get("data"), images=images, gate=gate)
     resolved = resolve(target, settings)
     if resolved.kind == "onnx":
         raise UsageError("this is an ONNX file already", where=str(resolved.path), hint="name a run or a weights file")
@@ -165,13 +137,10 @@ def export(
         )
     if input == "raw":
         require_raw(card.image)
-    store = None if int8 is None else int8_form.open_dataset(card, settings, name=int8.get("data"))
-    if gate != "real":
-        subject = synthetic(card, input)
-    elif images is not None:
-        subject = from_folder(Path(images), card, input=input)
-    else:
-        subject = from_store(store or own_store(card, settings), card, input=input)
+    store = None if (data := form.get("data")) is None else open_store(settings.data_dir, data)
+    if store is None and int8 is not None:
+        store = int8_form.open_dataset(card, settings)
+    subject = chosen(card, settings, images=images, gate=gate, input=input, store=store)
     checked = _checked(header, subject)
     report = ExportReport(
         path=destination,
@@ -190,11 +159,11 @@ def export(
             card=card, onnx=checked.data, input=input, weights=header.path, evals=evals, assets=form.get("assets")
         )
         return _exported(report, to, bundle, subject=subject, reference=None if gate == "none" else checked.reference)
-    data = checked.data
+    written = checked.data
     if int8 is not None and store is not None:
-        data, gained = int8_form.quantised(data, header, store=store, about=subject.about, settings=int8)
-        report = _in_int8(report, data, gained, notices=int8_form.notices(gained, store=store, card=card))
-    _write(resolved, destination, data, kind=None if out is not None else kind)
+        written, gained = int8_form.quantised(written, header, store=store, about=subject.about, settings=int8)
+        report = _in_int8(report, written, gained, notices=int8_form.notices(gained, store=store, card=card))
+    _write(resolved, destination, written, kind=None if out is not None else kind)
     return report
 
 

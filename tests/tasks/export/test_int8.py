@@ -55,7 +55,7 @@ def test_int8_is_a_second_file_of_the_run_that_the_reader_takes(run: runs.RunDir
         ({"int8": {"calibrate": 500}}, DataError),
         ({"int8": {}, "gate": "synthetic"}, UsageError),
         ({"int8": {}, "gate": "none"}, UsageError),
-        ({"int8": {"data": "nowhere"}}, DataError),
+        ({"data": "nowhere", "int8": {}}, DataError),
         ({"int8": {"calibrate": 30, "max_drop": -100}}, CheckFailed),
     ],
 )
@@ -73,8 +73,8 @@ def test_int8_needs_a_dataset_with_the_classes_of_the_network(quick: None, even:
         go("net.safetensors", int8={})
     make_store(name="other", classes=("ape", "bee", "dog"))
     with pytest.raises(DataError, match="the classes of 'other' are not those of the network"):
-        go("net.safetensors", int8={"data": "other"})
-    report = go("net.safetensors", int8={"data": "zoo", "calibrate": 30, "max_drop": 100})
+        go("net.safetensors", data="other", int8={})
+    report = go("net.safetensors", data="zoo", int8={"calibrate": 30, "max_drop": 100})
     assert report.path == Path("net-int8.onnx")
 
 

@@ -8,7 +8,7 @@ from support.trained import card, make_pictures, make_run
 from resnetctl import runs
 from resnetctl.data.store import Store
 from resnetctl.deploy.onnx_checks import check
-from resnetctl.errors import DataError, InputError
+from resnetctl.errors import DataError, InputError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.tasks.export import ExportReport, export
@@ -30,6 +30,18 @@ def test_the_check_can_run_on_a_folder_of_images(run: runs.RunDir, tmp_path: Pat
     assert b"secret-place" not in run.onnx.read_bytes()
 
 
+def test_the_check_can_run_on_a_dataset_that_the_weights_do_not_name(store: Store, quick: None) -> None:
+    make_run(card(trained_on={}))
+    assert go(data="zoo").gate == {"kind": "real", "source": "zoo/train", "images": 74}
+
+
+def test_two_settings_that_say_what_to_check_on_are_refused(store: Store, tmp_path: Path) -> None:
+    make_run(card(store))
+    for other in ({"images": tmp_path}, {"gate": "synthetic"}):
+        with pytest.raises(UsageError, match="two settings say what to check on"):
+            go(data="zoo", **other)
+
+
 def test_a_folder_without_images_is_refused(run: runs.RunDir, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no readable image"):
@@ -44,7 +56,9 @@ def test_without_images_the_error_offers_a_folder_or_noise(trained_on: dict[str,
     with pytest.raises(InputError) as caught:
         go()
     assert caught.value.exit_code == 3
-    assert {hint.name for hint in caught.value.hint if isinstance(hint, Setting)} == {"images", "gate"}
+    assert {hint.name for hint in caught.value.hint if isinstance(hint, Setting)} == {"images", "gate"} | (
+        set() if trained_on else {"data"}
+    )
     assert not run.onnx.exists()
 
 

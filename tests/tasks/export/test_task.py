@@ -22,7 +22,7 @@ from resnetctl.deploy.raw import contract, resize, writer
 from resnetctl.errors import CheckFailed, ResnetctlError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.system import settings
-from resnetctl.tasks.export import ExportReport, export, form_of
+from resnetctl.tasks.export import ExportReport, export
 from resnetctl.weights.file import read_header, to_bytes
 
 Mutation = Callable[[onnx.ModelProto], None]
@@ -323,12 +323,6 @@ def test_what_a_file_cannot_prepare_is_refused_before_the_work(store: Store) -> 
     assert caught.value.hint == (Setting("input", "float"),)
     with pytest.raises(UsageError, match="is no input"):
         go(input="cooked")
-
-
-def test_the_form_has_only_what_is_asked_for() -> None:
-    assert form_of("float", None) == {"input": "float"}
-    assert form_of("raw", "triton") == {"input": "raw", "to": "triton"}
-    assert form_of("float", None, int8=True, data="zoo") == {"input": "float", "int8": {"data": "zoo"}}
 
 
 def test_a_failed_check_keeps_the_older_file(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
