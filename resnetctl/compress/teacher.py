@@ -15,7 +15,8 @@ from resnetctl.errors import WeightsError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.spec import DatasetCard, ImageSpec
-from resnetctl.weights.file import NamedWeights, instantiate, require_plugins
+from resnetctl.weights.file import NamedWeights, instantiate
+from resnetctl.weights.plugins import require_plugins
 
 SHOWN = 10  # class names in an error
 

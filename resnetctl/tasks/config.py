@@ -55,7 +55,7 @@ def report(resolved: Resolved[Any]) -> ConfigReport:
 
 def _weights_card(text: str, settings: Settings) -> WeightsCard | None:
     try:
-        return read_weights_card(targets.resolve(text or None, settings).path)
+        return read_weights_card(targets.resolve(text or None, settings, needs_network=False).path)
     except InputError:
         return None
 

@@ -34,7 +34,8 @@ from resnetctl.training.processes import ready
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
 from resnetctl.training.trackers import tracked
-from resnetctl.weights.file import NamedWeights, require_plugins
+from resnetctl.weights.file import NamedWeights
+from resnetctl.weights.plugins import require_plugins
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes

@@ -10,6 +10,7 @@ from resnetctl.tasks import targets
 from resnetctl.weights import file as weights_file
 from resnetctl.weights import torchvision as torchvision_weights
 from resnetctl.weights.file import NamedWeights
+from resnetctl.weights.plugins import require_plugins
 
 TORCHVISION = "torchvision:"
 
@@ -41,7 +42,7 @@ def open_weights(text: str, settings: Settings, *, key: str = "weights") -> Name
         role = "a teacher is" if key == "distill.teacher" else "finetune starts from"
         raise UsageError(f"{role} a weights file, not an ONNX file", where=str(target.path), hint=Setting(key, weights))
     header = target.header
-    weights_file.require_plugins(header.card, target.path)
+    require_plugins(header.card, target.path)
     return NamedWeights(
         weights=weights_file.load(header),
         sha256=storage.sha256(target.path),

@@ -15,7 +15,7 @@ import resnetctl.runs as runs
 from resnetctl.engine.hardware.device import pick_device
 from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
-from resnetctl.errors import UsageError, WeightsError, WorkFailed
+from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
@@ -23,6 +23,7 @@ from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.settings import Settings
 from resnetctl.weights.file import Header, load_network, read_header, require_classifier
+from resnetctl.weights.plugins import has_plugins, require_plugins
 
 if TYPE_CHECKING:
     import torch
@@ -77,23 +78,28 @@ class Opened:
     callers: int = 1
 
 
-def resolve(text: str | Path | None, settings: Settings) -> Target:
+def resolve(text: str | Path | None, settings: Settings, *, needs_network: bool = True) -> Target:
     """Return the target: a run's folder or name, a `.safetensors` or a `.onnx` file; None is the newest run.
+
+    Args:
+        needs_network: the network of a run will be built. False: its card is all.
 
     Raises:
         InputError: there is no such run, or no run at all.
         WeightsError: the run has no weights, or the file is of another kind.
+        PluginError: the network of the run needs a plugin that is not installed.
     """
-    if text is None:
-        return _of_run(runs.find(runs.LAST, settings.runs_dir), settings)
-    path = Path(text)
-    if path.suffix in (".safetensors", ".onnx", *PICKLES) and not path.is_dir():
+    path = Path(text or runs.LAST)
+    if text is not None and path.suffix in (".safetensors", ".onnx", *PICKLES) and not path.is_dir():
         return _of_file(path)
-    if path.is_file():
+    if text is not None and path.is_file():
         raise WeightsError(
             "this is neither a weights file nor an ONNX file", where=str(path), hint="*.safetensors, *.onnx or a run"
         )
-    return _of_run(runs.find(text, settings.runs_dir), settings)
+    target = _of_run(runs.find(text or runs.LAST, settings.runs_dir), settings)
+    if needs_network:
+        _require_plugins(target, settings)
+    return target
 
 
 def text(target: object) -> str | None:
@@ -248,6 +254,27 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
     if not run.weights.is_file():
         raise _no_weights(run, settings)
     return Target(kind="weights", path=run.weights, run=run, notices=tuple(_unfinished(run)))
+
+
+def _require_plugins(target: Target, settings: Settings) -> None:
+    """Raise as `require_plugins`, and name the newest run that works without the missing plugin."""
+    if has_plugins(target.header.card):
+        return
+    try:
+        require_plugins(target.header.card, target.path)
+    except PluginError as error:
+        for run in reversed(runs.all_runs(settings.runs_dir)):
+            if _is_usable(run):
+                error.hint += (f"{run.path} is the newest run that can be used here", Call("runs list"))
+                break
+        raise
+
+
+def _is_usable(run: RunDir) -> bool:
+    try:
+        return has_plugins(read_header(run.weights).card)
+    except (ResnetctlError, OSError):  # without weights, or damaged
+        return False
 
 
 def _unfinished(run: RunDir) -> Iterator[str]:

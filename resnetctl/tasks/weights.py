@@ -85,7 +85,7 @@ def show(target: str | Path | None, settings: Settings) -> ShowReport:
         return ShowReport(**_contents(Path(target)))
     from resnetctl.tasks.targets import resolve
 
-    resolved = resolve(target, settings)
+    resolved = resolve(target, settings, needs_network=False)
     return ShowReport(**_contents(resolved.path), notes=resolved.notices)
 
 

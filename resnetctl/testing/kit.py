@@ -20,6 +20,7 @@ from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.facts import Progress
 from resnetctl.hints import Call, closest
 from resnetctl.registry import KINDS, Entry, Kind
+from resnetctl.registry.folders import distribution_in, folder_of, install_line, installed
 from resnetctl.registry.loading import IMPORT_FAILED
 from resnetctl.registry.metadata import remedy
 from resnetctl.registry.probe import Probe, probe
@@ -94,15 +95,36 @@ def select(target: str | None) -> list[Entry]:
     entries = registry.all_entries()
     if target is None:
         return [entry for entry in entries if entry.status != "disabled"]
-    spellings = {target, target.lower().replace("_", "-")}  # a distribution's name has several spellings
+    name = distribution_in(Path(target)) or target  # the folder of a plugin that is installed stands for its name
+    spellings = {name, name.lower().replace("_", "-")}  # a distribution's name has several spellings
     chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
+        _refuse_folder(target)
         known = {handle for entry in entries for handle in _handles(entry)}
         raise UsageError(
             f"no plugin and no distribution with plugins is called '{target}'",
             hint=[*filter(None, [closest(target, known)]), Call("plugins list")],
         )
     return chosen
+
+
+def _refuse_folder(target: str) -> None:
+    """Raise `UsageError` when `target` is the folder or the name of a plugin that can be installed from a folder."""
+    folder = Path(target) if Path(target).is_dir() else folder_of(target)
+    name = None if folder is None else distribution_in(folder)
+    if folder is None or (name is None and folder.name == target):  # a name, and some other folder has it
+        return
+    if name is None:
+        reason = "this folder has no pyproject.toml that names a distribution"
+        raise UsageError(reason, where=target, hint=Call("plugins new", ("my-block",), {"kind": "block"}))
+    again = Call("plugins check", (name,))
+    if installed([name]):
+        raise UsageError(
+            f"the distribution {name} is installed, and registers no plugin",
+            where=str(folder / "pyproject.toml"),
+            hint=['add a table such as [project.entry-points."resnetctl.blocks"], then', install_line(folder), again],
+        )
+    raise UsageError(f"the plugin {name} is not installed", where=str(folder), hint=[install_line(folder), again])
 
 
 def title(entry: Entry) -> str:

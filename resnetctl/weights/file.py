@@ -6,18 +6,15 @@ SHA-256 of the tensors and one of itself. The same state and card give the same 
 `read_header` reads and checks the header, once. Every later step takes the `Header` and not the path again.
 """
 
-import contextlib
 import hashlib
 import json
-import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import registry
-from resnetctl.errors import ConfigError, PluginError, ResnetctlError, UsageError, WeightsError
+from resnetctl.errors import ConfigError, ResnetctlError, WeightsError
 from resnetctl.fields import read_json
 from resnetctl.hints import Call
 from resnetctl.spec import WeightsCard
@@ -25,6 +22,7 @@ from resnetctl.system import storage
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, digest, read_layout
 from resnetctl.weights.checks import check_keys, require_finite
+from resnetctl.weights.plugins import require_plugins, with_versions
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -205,7 +203,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
             expected = _fresh(card).state_dict()
         check_keys(loaded.state, expected, path=path)
     except ResnetctlError as error:
-        raise _with_versions(error, card, path) from error
+        raise with_versions(error, card, path=path) from error
     with torch.random.fork_rng(devices=[]):
         model = _fresh(card, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
@@ -260,7 +258,7 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
             net = with_head(trunk, card.head, classes=len(card.classes), image=card.image)
         check_keys(loaded.state, net.state_dict(), path=path)
     except ResnetctlError as error:
-        raise _with_versions(error, card, path) from error
+        raise with_versions(error, card, path=path) from error
     net.load_state_dict(dict(loaded.state))
     return net.eval()
 
@@ -269,62 +267,6 @@ def load_net(header: Header) -> "nn.Module":
     """Return the network behind a header, a classifier or one with a head. Raises as `load_network`."""
     require_plugins(header.card, header.path)
     return instantiate_net(load(header))
-
-
-def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
-    """Raise a `PluginError` when a distribution or the block is missing; give a notice of another version.
-
-    Args:
-        path: the weights file or the run, for the message.
-        resuming: require every distribution that training used, not only the block's.
-    """
-    needed = card.plugins.used if resuming else card.plugins.required
-    present = installed(needed)
-    missing = [f"{name}=={wanted}" for name, wanted in needed.items() if name not in present]
-    if missing:
-        raise PluginError(
-            f"{'resuming this run needs' if resuming else 'these weights need'} {' and '.join(missing)}, "
-            f"which {'is' if len(missing) == 1 else 'are'} not installed",
-            where=str(path),
-            hint=[
-                f"pip install {shlex.join(missing)}",
-                *(() if resuming else ["or install the package that the author of the weights gave you"]),
-            ],
-        )
-    try:
-        registry.distribution_of("block", card.arch.block)
-    except UsageError as error:  # no installed distribution has it, and the card names none
-        reason = f"these weights need the block '{card.arch.block}', and no installed package has it"
-        raise PluginError(reason, where=str(path), hint=error.hint) from None
-    others = _other_versions(card)
-    if others and not resuming:  # a resume lists all differences itself
-        registry.notice(f"{path} was written with {others}")
-
-
-def installed(distributions: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the distributions that are installed."""
-    versions = {}
-    for name in distributions:
-        with contextlib.suppress(PackageNotFoundError, ValueError):
-            versions[name] = version(name)
-    return versions
-
-
-def _other_versions(card: WeightsCard) -> str:
-    """Return `mine 0.1.0, and 0.2.0 is installed` for each distribution that has another version here."""
-    needed = card.plugins.required
-    others = {name: here for name, here in installed(needed).items() if here != needed[name]}
-    return "; ".join(f"{name} {needed[name]}, and {here} is installed" for name, here in others.items())
-
-
-def _with_versions(error: ResnetctlError, card: WeightsCard, path: Path) -> ResnetctlError:
-    """Return `error`, or a `PluginError` if an installed plugin has another version than the weights name."""
-    others = _other_versions(card)
-    if not others:
-        return error
-    pins = shlex.join(f"{name}=={wanted}" for name, wanted in card.plugins.required.items())
-    message = f"{error.message}; the weights were written with {others}"
-    return PluginError(message, where=str(path), problems=error.problems, hint=f"pip install {pins}")
 
 
 def _card_digest(described: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ from support.trained import card, make_run, network
 
 from resnetctl import runs
 from resnetctl.engine.hardware import precision
-from resnetctl.errors import InputError, UsageError, WeightsError
+from resnetctl.errors import InputError, PluginError, UsageError, WeightsError
 from resnetctl.hints import Call, Setting, in_shell
+from resnetctl.spec import Plugins
 from resnetctl.system import settings, storage
 from resnetctl.tasks.targets import has_head, open_target, resolve
 from resnetctl.weights.file import to_bytes
@@ -125,6 +126,19 @@ def test_the_error_for_a_run_that_failed_early_names_the_newest_run_with_weights
         "resnetctl runs show runs/first    shows the reason",
         "runs/good is the newest run with weights",
     )
+
+
+@pytest.mark.parametrize("text", [None, "last", "second"])
+def test_a_run_without_its_plugin_names_the_newest_run_that_can_be_used(text: str | None) -> None:
+    make_run(card())
+    make_run(card(plugins=Plugins(required={"absent": "1.2"})), name="second")
+    (runs.create(settings.load().runs_dir, "third", config="", sources={}, env={})).save_weights(b"damaged")
+    if text != "second":
+        runs.remove(runs.find("third", settings.load().runs_dir))
+    with pytest.raises(PluginError, match=r"these weights need absent==1\.2") as caught:
+        resolve(text, settings.load())
+    assert "runs/first is the newest run that can be used here" in caught.value.hint
+    assert resolve(text, settings.load(), needs_network=False).path.is_file()
 
 
 def test_an_opened_target_predicts_with_the_network(machine: Path) -> None:

@@ -16,6 +16,7 @@ from support.distributions import BLOCK, install
 from resnetctl import registry
 from resnetctl.errors import UsageError, WorkFailed
 from resnetctl.facts import Progress
+from resnetctl.hints import Call
 from resnetctl.registry import Entry, Kind
 from resnetctl.registry.probe import Probe
 from resnetctl.system.processes import Workers
@@ -103,6 +104,29 @@ def test_an_unknown_target_suggests_a_similar_one() -> None:
     with pytest.raises(UsageError, match="no distribution with plugins") as caught:
         kit.select("resnet12002")
     assert caught.value.hint[0] == "did you mean 'resnet1202'?"
+
+
+@pytest.mark.parametrize("target", ["./t17-late", "t17-late", "t17_late"])
+def test_a_plugin_that_is_not_installed_yet_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t17-late").mkdir()
+    (tmp_path / "t17-late" / "pyproject.toml").write_text('[project]\nname = "t17-late"\n')
+    with pytest.raises(UsageError, match="the plugin t17-late is not installed") as caught:
+        kit.select(target)
+    assert caught.value.hint == ("pip install -e ./t17-late", Call("plugins check", ("t17-late",)))
+
+
+def test_the_folder_of_an_installed_plugin_stands_for_its_name(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "ResNetCtl"\n')
+    assert kit.select(str(tmp_path)) == kit.select("resnetctl")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "torch"\n')
+    with pytest.raises(UsageError, match="torch is installed, and registers no plugin"):
+        kit.select(str(tmp_path))
+    (tmp_path / "pyproject.toml").unlink()
+    with pytest.raises(UsageError, match="no pyproject"):
+        kit.select(str(tmp_path))
 
 
 def test_a_probe_becomes_findings() -> None:

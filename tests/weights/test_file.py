@@ -5,7 +5,6 @@ import json
 import struct
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from resnetctl.errors import PluginError, WeightsError
+from resnetctl.errors import WeightsError
 from resnetctl.hints import Call, in_shell
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.spec import Arch, ImageSpec, Plugins, ValSplit, WeightsCard
+from resnetctl.spec import Arch, ImageSpec, ValSplit, WeightsCard
 from resnetctl.system.safetensors import digest
 from resnetctl.weights import file as weights_file
 from resnetctl.weights.file import LoadedWeights, load, load_model, read_card, read_header, save, to_bytes
@@ -239,47 +238,6 @@ def test_every_tensor_that_does_not_match_the_card_is_listed(tmp_path: Path) -> 
         "unexpected: extra 4x1x3x3",
         "shape: fc.bias is 4, the arch needs 3",
     )
-
-
-def test_a_missing_distribution_is_exit_4_with_the_install_line(tmp_path: Path) -> None:
-    plugins = Plugins(required={"resnetctl-absent": "1.2", "torch": "0.1"}, used={"also-absent": "3"})
-    write(tmp_path / "x", network().state_dict(), card(plugins=plugins))
-    assert load(read_header(tmp_path / "x")).card.plugins == plugins
-    with pytest.raises(PluginError, match=r"resnetctl-absent==1\.2") as caught:
-        load_model(tmp_path / "x")
-    assert caught.value.exit_code == 4
-    assert caught.value.hint == (
-        "pip install resnetctl-absent==1.2",
-        "or install the package that the author of the weights gave you",
-    )
-
-
-def test_a_block_that_nobody_has_is_exit_4_too(tmp_path: Path) -> None:
-    """The card names no distribution, as when a plugin of the author was not installed as a package."""
-    described = card(arch=dataclasses.replace(ARCH, block="glorious"))
-    write(tmp_path / "x", network().state_dict(), described)
-    with pytest.raises(PluginError, match="the block 'glorious', and no installed package has it") as caught:
-        load_model(tmp_path / "x")
-    assert caught.value.exit_code == 4
-    assert caught.value.where == str(tmp_path / "x")
-
-
-def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """`torch` stands for the plugin's distribution: it is installed, but not as 0.1."""
-    described = card(plugins=Plugins(required={"torch": "0.1"}))
-    write(tmp_path / "x", network().state_dict(), described)
-    load_model(tmp_path / "x")
-    notice = f"was written with torch 0.1, and {version('torch')} is installed"
-    assert [notice in text for text in caplog.messages] == [True]
-    state = network().state_dict()
-    del state["conv1.weight"]
-    write(tmp_path / "y", state, described)
-    with pytest.raises(PluginError, match="1 key does not match the arch; the weights were written") as caught:
-        load_model(tmp_path / "y")
-    assert caught.value.hint == ("pip install torch==0.1",)
-    assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
 
 
 def test_a_file_without_a_card_offers_to_import_it(tmp_path: Path) -> None:

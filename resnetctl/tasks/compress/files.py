@@ -13,7 +13,7 @@ from resnetctl.tasks.compress.order import Cut, dataset_of, require_cut
 from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.smaller import make_smaller
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import require_plugins
+from resnetctl.weights.plugins import require_plugins
 
 
 def compress(

@@ -25,7 +25,8 @@ from resnetctl.tasks.compress.report import CompressReport
 from resnetctl.tasks.compress.steps import Steps, stages_of, training
 from resnetctl.tasks.compress.student import open_student, settled_name
 from resnetctl.training.launch import Trainer
-from resnetctl.weights.file import load_network, read_header, require_plugins
+from resnetctl.weights.file import load_network, read_header
+from resnetctl.weights.plugins import require_plugins
 
 Work = Generator[Any, None, CompressReport]
 

@@ -29,9 +29,9 @@ from resnetctl.weights.file import (
     load_network,
     read_header,
     require_classifier,
-    require_plugins,
     to_bytes,
 )
+from resnetctl.weights.plugins import require_plugins
 
 HERE = Setting("student")
 

@@ -34,7 +34,8 @@ from resnetctl.tasks.export import int8 as int8_form
 from resnetctl.tasks.export.form import Form, Gate, Kind
 from resnetctl.tasks.export.subjects import Subject, chosen, require_one
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import Header, load_net, load_network, require_plugins
+from resnetctl.weights.file import Header, load_net, load_network
+from resnetctl.weights.plugins import require_plugins
 
 if TYPE_CHECKING:
     from resnetctl.compress.int8 import Int8Report

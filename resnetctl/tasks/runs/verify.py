@@ -15,6 +15,7 @@ from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
 from resnetctl.errors import CheckFailed, DataError, ResnetctlError
 from resnetctl.fields import plain
+from resnetctl.registry.folders import installed
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
 from resnetctl.system.safetensors import digest
@@ -125,7 +126,7 @@ class _Checker:
         here = checkpoint.machine_facts(
             device="cuda" if "gpu" in then else "cpu", precision=str(then.get("precision", "fp32"))
         )
-        now = {**weights_file.installed(then), **here, "threads": then.get("threads")}
+        now = {**installed(then), **here, "threads": then.get("threads")}
         return differences(then, now)
 
     def config(self) -> str:

@@ -1,0 +1,75 @@
+"""Folders of plugins that may not be installed yet: the `pyproject.toml` in a folder names its distribution."""
+
+import os
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from resnetctl.registry.metadata import normal_name
+
+MAX_BYTES = 1 << 20  # of a pyproject.toml
+OWN = frozenset(  # the plugins in the folder `plugins` of the source of resnetctl
+    f"resnetctl-{name}"
+    for name in (
+        *("attention", "detect", "fuse", "lite", "losses", "mix", "mlflow", "multilabel", "muon", "openvino"),
+        *("resnetd", "resnext", "segment", "speedrun", "tensorboard", "web"),
+    )
+)
+
+
+def distribution_in(folder: Path) -> str | None:
+    """Return the name of the distribution whose source is in `folder`, None when it has no readable pyproject."""
+    file = folder / "pyproject.toml"
+    try:
+        if not file.is_file() or file.stat().st_size > MAX_BYTES:
+            return None
+        name = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def folder_of(distribution: str) -> Path | None:
+    """Return the folder here that has the source of a distribution: `.`, `NAME` or `plugins/NAME`; None without one."""
+    wanted = normal_name(distribution)
+    names = {distribution, wanted, wanted.replace("-", "_")}
+    for folder in (Path(), *map(Path, sorted(names)), *(Path("plugins", name) for name in sorted(names))):
+        if normal_name(distribution_in(folder) or "") == wanted:
+            return folder
+    return None
+
+
+def install_line(folder: Path) -> str:
+    """Return the shell line that installs the plugin in `folder`, such as `pip install -e ./my-block`."""
+    text = str(folder) if folder.is_absolute() else os.path.join(".", folder)
+    return f"pip install -e {shlex.quote(text)}"
+
+
+def install_hints(versions: Mapping[str, str]) -> list[str]:
+    """Return how to install distributions (name -> version). Only a folder that exists becomes a line to paste.
+
+    A plugin may be on no package index, and a stranger may have taken its name on one.
+    """
+    hints = []
+    for name, wanted in versions.items():
+        folder = folder_of(name)
+        if folder is not None:
+            hints.append(install_line(folder))
+        elif normal_name(name) in OWN:
+            hints.append(f"pip install ./plugins/{normal_name(name)}    in a clone of resnetctl")
+        else:
+            hints.append(f"install {name} {wanted} from the folder or index where you have it: pip install ./FOLDER")
+    return hints
+
+
+def installed(distributions: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the distributions that are installed."""
+    versions = {}
+    for name in distributions:
+        try:
+            versions[name] = version(name)
+        except (PackageNotFoundError, ValueError):
+            continue
+    return versions

@@ -1,0 +1,62 @@
+"""Whether the plugins that weights need are installed, and what to do when they are not."""
+
+from pathlib import Path
+
+from resnetctl import registry
+from resnetctl.errors import PluginError, ResnetctlError, UsageError
+from resnetctl.registry.folders import install_hints, installed
+from resnetctl.spec import WeightsCard
+
+
+def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
+    """Raise a `PluginError` when a distribution or the block is missing; give a notice of another version.
+
+    Args:
+        path: the weights file or the run, for the message.
+        resuming: require every distribution that training used, not only the block's.
+    """
+    needed = card.plugins.used if resuming else card.plugins.required
+    present = installed(needed)
+    missing = {name: wanted for name, wanted in needed.items() if name not in present}
+    if missing:
+        names = " and ".join(f"{name}=={wanted}" for name, wanted in missing.items())
+        raise PluginError(
+            f"{'resuming this run needs' if resuming else 'these weights need'} {names}, "
+            f"which {'is' if len(missing) == 1 else 'are'} not installed",
+            where=str(path),
+            hint=install_hints(missing),
+        )
+    try:
+        registry.distribution_of("block", card.arch.block)
+    except UsageError as error:  # no installed distribution has it, and the card names none
+        reason = f"these weights need the block '{card.arch.block}', and no installed package has it"
+        raise PluginError(reason, where=str(path), hint=error.hint) from None
+    others = _other_versions(card)
+    if others and not resuming:  # a resume lists all differences itself
+        registry.notice(f"{path} was written with {others}")
+
+
+def has_plugins(card: WeightsCard) -> bool:
+    """Return whether `require_plugins` accepts the card."""
+    try:
+        registry.distribution_of("block", card.arch.block)
+    except ResnetctlError:
+        return False
+    return len(installed(card.plugins.required)) == len(card.plugins.required)
+
+
+def with_versions(error: ResnetctlError, card: WeightsCard, *, path: Path) -> ResnetctlError:
+    """Return `error`, or a `PluginError` if an installed plugin has another version than the weights name."""
+    others = _other_versions(card)
+    if not others:
+        return error
+    message = f"{error.message}; the weights were written with {others}"
+    hints = install_hints(card.plugins.required)
+    return PluginError(message, where=str(path), problems=error.problems, hint=hints)
+
+
+def _other_versions(card: WeightsCard) -> str:
+    """Return `mine 0.1.0, and 0.2.0 is installed` for each distribution that has another version here."""
+    needed = card.plugins.required
+    others = {name: here for name, here in installed(needed).items() if here != needed[name]}
+    return "; ".join(f"{name} {needed[name]}, and {here} is installed" for name, here in others.items())
