@@ -95,12 +95,15 @@ class RunDir:
             return self._json("env.json")
         return {}
 
-    def summary(self) -> dict[str, Any] | None:
-        """Return the summary of a finished run; None while it is unfinished. Raises `InputError` for wrong values."""
+    def summary(self, *, whole: bool = False) -> dict[str, Any] | None:
+        """Return the summary of a finished run; None while it is unfinished.
+
+        Raises `InputError` for wrong values, and with `whole` for missing ones.
+        """
         path = self.path / "summary.json"
         if not path.exists():
             return None
-        return checked(self._json(path.name), where=str(path))
+        return checked(self._json(path.name), where=str(path), whole=whole)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl, without the half-written last line that a killed process leaves."""

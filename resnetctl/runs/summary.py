@@ -24,8 +24,18 @@ class Summary:
     seconds: float = 0.0
 
 
-def checked(values: dict[str, Any], *, where: str) -> dict[str, Any]:
-    """Return the values of a summary. Raises `InputError` that names the file `where` and the key of a wrong value."""
+REQUIRED = ("epochs", "steps", "stopped_early", "kept", "last", "seconds")  # a resume and `runs verify` need them
+
+
+def checked(values: dict[str, Any], *, where: str, whole: bool = False) -> dict[str, Any]:
+    """Return the values of a summary. Raises `InputError` that names the file `where` and the key of a wrong value.
+
+    Args:
+        whole: raise for missing values, too.
+    """
+    missing = [f"'{key}'" for key in REQUIRED if whole and key not in values]
+    if missing:
+        raise InputError(f"the summary of the run is damaged: it has no {' and no '.join(missing)}", where=where)
     try:
         fields.check(Summary, {key: values[key] for key in Summary.__dataclass_fields__ if key in values})
     except (TypeError, ValueError) as error:

@@ -84,7 +84,7 @@ def resume(
 
 def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Facts:
     """Read the newest checkpoint and train on. Every process of the team reads; process 0 writes."""
-    epochs, summary, config = change.epochs, run.summary(), run.read_config()
+    epochs, summary, config = change.epochs, run.summary(whole=True), run.read_config()
     if summary is not None and epochs is not None and epochs < summary["epochs"]:
         raise _too_few(epochs, run, counted(summary["epochs"], "epoch"), least=summary["epochs"] + 1)
     if summary is not None and (epochs is None or epochs <= config.epochs):

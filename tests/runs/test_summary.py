@@ -31,3 +31,10 @@ def test_a_wrong_value_is_named(values: dict[str, Any], key: str) -> None:
     with pytest.raises(InputError, match=f"'{key}' must be") as caught:
         checked({**GOOD, **values}, where="summary.json")
     assert caught.value.where == "summary.json"
+
+
+def test_missing_values_are_all_named_where_the_whole_is_needed() -> None:
+    with pytest.raises(InputError, match="it has no 'steps' and no 'stopped_early' and no 'seconds'"):
+        checked(GOOD, where="summary.json", whole=True)
+    whole = {**GOOD, "steps": 4, "stopped_early": False, "seconds": 1.5}
+    assert checked(whole, where="summary.json", whole=True) == whole

@@ -89,6 +89,8 @@ def _outcome(name: str, check: Callable[[], str]) -> Check:
         return Check(name=name, passed=False, detail=str(finding))
     except ResnetctlError as error:
         return Check(name=name, passed=False, detail="; ".join([error.message, *error.problems]))
+    except KeyError as error:
+        return Check(name=name, passed=False, detail=f"a value is missing: {error}")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return Check(name=name, passed=False, detail=f"cannot be read: {type(error).__name__}: {error}")
 
@@ -160,7 +162,7 @@ class _Checker:
         return f"{counted(len(lines), 'epoch')}, {counted(steps[-1], 'step')}"
 
     def summary(self) -> str:
-        summary = self.run.summary()
+        summary = self.run.summary(whole=True)
         if summary is None:
             raise Skipped("the run is not finished")
         config, lines = self.run.read_config(), self.run.metrics()
@@ -190,7 +192,7 @@ class _Checker:
         if not self.run.weights.is_file():
             raise Skipped("there are none yet")
         loaded, summary = weights_file.load(self.header), self.run.summary()
-        if summary is None or not summary["steps"]:
+        if summary is None or summary.get("steps") == 0:
             return "whole and finite"
         snapshot = self.newest.snapshot
         config, card = self.run.read_config(), loaded.card

@@ -11,7 +11,7 @@ from support.jobs import to_train
 from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
-from resnetctl.errors import CheckFailed
+from resnetctl.errors import CheckFailed, InputError
 from resnetctl.spec import Arch
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
@@ -156,3 +156,13 @@ def test_every_exported_onnx_file_is_checked(kind: dict[str, bool]) -> None:
     assert "onnx" in failed_checks(run)
     path.unlink()
     assert failed_checks(run) == {}
+
+
+def test_a_summary_without_a_value_is_one_clear_sentence() -> None:
+    run = trained()
+    edit("summary.json", lambda text: text.replace('"steps": ', '"stairs": '))(run)
+    details = {check.name: check.detail for check in verified(run).checks if check.passed is False}
+    assert details == {"summary": "the summary of the run is damaged: it has no 'steps'"}
+    with pytest.raises(InputError, match="it has no 'steps'") as caught:
+        list(resume("one", settings=settings.load(), epochs=5))
+    assert caught.value.where == str(run.path / "summary.json")
