@@ -14,6 +14,7 @@ from resnetctl.cli.parser.store_options import (
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.ask import confirm
 from resnetctl.errors import CheckFailed, PluginError
+from resnetctl.hints import Call
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -98,7 +99,14 @@ def check(parsed: Parsed[DataCheckOptions]) -> None:
     else:
         _checked(report)
     if report.failed:
-        raise CheckFailed(f"'{report.target}' has errors")
+        raise CheckFailed(f"'{report.target}' has errors", hint=_remedies(report))
+
+
+def _remedies(report: "CheckReport") -> list[Call]:
+    """Return calls that add the data in spite of its errors, for errors that a flag of `data add` removes."""
+    unreadable = sum(finding.count for finding in report.findings if finding.code == "unreadable")
+    note = f"leaves out the {counted(unreadable, 'file')} that cannot be read"
+    return [Call("data add", (report.target,), {"on_bad_image": "skip"}, note=note)] if unreadable else []
 
 
 def remove(parsed: Parsed[DataRemoveOptions]) -> None:

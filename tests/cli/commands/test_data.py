@@ -127,6 +127,14 @@ def test_an_error_among_the_findings_is_exit_5(cli: Cli, monkeypatch: pytest.Mon
         ]
 
 
+def test_check_of_a_folder_with_unreadable_files_says_how_to_leave_them_out(cli: Cli, photos: Path) -> None:
+    (photos / "cat" / "broken.jpg").write_bytes(b"")
+    result = cli("data", "check", str(photos))
+    assert result.code == 5
+    assert f"try    resnetctl data add {photos} --on-bad-image skip" in " ".join(result.err.split("\n")[-3:])
+    assert "leaves out the 1 file that cannot be read" in result.err
+
+
 def test_a_mirrored_copy_in_the_test_split_is_named_from_the_files_to_the_screen(cli: Cli, machine: Path) -> None:
     import numpy as np
     from PIL import Image
