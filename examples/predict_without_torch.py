@@ -41,7 +41,9 @@ def whole(image: Image.Image) -> np.ndarray:
 
 
 def prepare(image: Image.Image, about: Mapping[str, str]) -> np.ndarray:
-    """A picture as float32 (1, C, S, S) in 0..1: made square, central crop."""
+    """A picture as float32 (1, C, S, S) in 0..1: drawn over white where transparent, made square, central crop."""
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     image = image.convert("RGB" if about["channels"] == "3" else "L")
     square = make_square(image, int(about["resize"]), about["fit"], FILTERS[about["interpolation"]])
     size = json.loads(about["imgsz"])[0]

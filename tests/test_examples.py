@@ -101,7 +101,11 @@ def test_predicting_without_torch_agrees_with_predict(here: Path, document: Call
     run(here, sys.executable, EXAMPLES / "make_photo_folder.py", "rotated", "10")
     run(here, sys.executable, EXAMPLES / "one_digit.py")
     pictures = [*sorted(here.glob("digit-?.png")), here / "rotated/zero/009.jpg", here / "photos/three/000.jpg"]
-    assert len(pictures) == 3
+    glass = Image.open(here / "photos/two/000.jpg").convert("RGBA")
+    glass.putalpha(Image.linear_gradient("L").resize(glass.size))
+    glass.save(here / "glass.png")
+    pictures.append(here / "glass.png")
+    assert len(pictures) == 4
     document("export first --onnx --input raw")
     for name in ("model.onnx", "model-raw.onnx"):
         model = here / "runs" / "first" / "export" / name
@@ -112,6 +116,27 @@ def test_predicting_without_torch_agrees_with_predict(here: Path, document: Call
             for item in ours
         ]
         assert printed.splitlines() == expected
+
+
+@pytest.mark.parametrize("page", ["tutorial/your-photos.md", "how-to/export.md"])
+def test_the_short_script_of_a_page_gives_the_numbers_of_predict_for_any_shape(
+    here: Path, document: Callable[[str], dict[str, Any]], page: str
+) -> None:
+    text = (EXAMPLES.parent / "docs" / page).read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(import[^`]*\"pixel_values\"[^`]*)```", text)
+    run(here, sys.executable, EXAMPLES / "make_photo_folder.py", "shapes", "10")
+    upright = Image.open(here / "photos/three/000.jpg").convert("RGB")
+    for name, size in (("wide.png", (3 * upright.width, upright.height)), ("tall.png", (upright.width, 301))):
+        canvas = Image.new("RGB", size, "white")
+        canvas.paste(upright, (20, 10))
+        canvas.save(here / name)
+    document(f"finetune first --data ./photos --epochs 1 --name {page[:3]} --size 16")
+    document(f"export {page[:3]} --onnx --out {page[:3]}.onnx")
+    for picture in ("wide.png", "tall.png", "shapes/zero/009.jpg"):  # the last one has a rotation in EXIF
+        lines = re.sub(r'Image\.open\("[^"]*"\)', f'Image.open("{picture}")', script)
+        (here / "short.py").write_text(re.sub(r'"[\w-]*\.onnx"', f'"{page[:3]}.onnx"', lines))
+        best = document(f"predict {page[:3]}.onnx {picture}")["results"][0]["predictions"][0]
+        assert run(here, sys.executable, "short.py") == f"{best['class']} {best['probability']:.4f}\n"
 
 
 def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:
