@@ -16,6 +16,7 @@ from resnetctl.report.page_tables import by_score, by_severity
 from resnetctl.report.pareto import Point, pareto_plot
 from resnetctl.report.pictures import Gallery, data_url
 from resnetctl.report.plots import CURVES, Plot, curves, plots, words
+from resnetctl.report.rankings import HEADER, ranking_plots, ranking_rows
 from resnetctl.report.verdict import net_verdict, percent, short_name, verdict
 from resnetctl.spec.dense import class_numbers
 
@@ -114,6 +115,8 @@ def _content(document: Document, epochs: Sequence[Document], provenance: Mapping
             {
                 "sentences": verdict(document),
                 "plots": drawn,
+                "ranked": [drawn[name] for name in ("precision-recall", "roc") if name in drawn],
+                "ranking": (HEADER, ranking_rows(document)),
                 "shifts": list(by_severity(document["corruptions"])) if "corruptions" in document else [],
                 "strange": list(by_score(document.get("ood", []))),
             },
@@ -131,7 +134,8 @@ def _plots(document: Document, epochs: Sequence[Document]) -> list[Plot]:
         (item["name"], item["latency"]["1"]["p50"], item["accuracy"]["top1"], tuple(item["accuracy"]["interval"]))
         for item in stages
     ]
-    return [*plots(document, epochs), *([pareto_plot(points)] if points else [])]
+    ranked = [] if "task" in document else ranking_plots(document)
+    return [*plots(document, epochs), *ranked, *([pareto_plot(points)] if points else [])]
 
 
 def _legend(document: Document) -> list[tuple[str, str]]:

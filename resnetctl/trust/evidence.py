@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl.engine.meters.scores import CHEAP, ClassRanking, Scores
 from resnetctl.engine.metrics import EvalReport, Images, Labels, measure
 from resnetctl.engine.predictors import FeaturePredictor
 from resnetctl.errors import DataError, WorkFailed
@@ -34,6 +35,14 @@ class Evidence:
         """Which images are right, (N,). The first class wins a tie, as in `eval`."""
         result: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.labels
         return result
+
+    def rankings(self, classes: tuple[str, ...], *, temperature: float) -> tuple[ClassRanking, ...] | None:
+        """Return how well each class is ranked, as in `eval`; None above `CHEAP` probabilities."""
+        if self.logits.size > CHEAP:
+            return None
+        scores = Scores(classes, temperature)
+        scores.add(self.logits, self.labels)
+        return scores.rankings()
 
     def measured(self, classes: tuple[str, ...]) -> EvalReport:
         """Return the metrics of `eval`. Their times mean nothing: no network ran."""

@@ -17,6 +17,7 @@ from resnetctl.report.plots import MAX_CLASSES
 SECTIONS = [
     "Verdict",
     "Accuracy and confusion",
+    "Threshold of each class",
     "Calibration",
     "Sets and abstaining",
     "Corrupted images",
@@ -103,10 +104,10 @@ def test_the_same_input_gives_the_same_bytes_in_little_room() -> None:
 def test_the_sections_come_in_the_order_of_the_design() -> None:
     sections = re.findall(r'<section id="(\w+)"', make_page())
     assert sections == [
-        "verdict", "accuracy", "calibration", "sets", "suspects", "duplicates", "maps", "comparison", "curves",
-        "provenance",
+        "verdict", "accuracy", "ranking", "calibration", "sets", "suspects", "duplicates", "maps", "comparison",
+        "curves", "provenance",
     ]  # fmt: skip
-    bare = make_document(val=False, against=False, looks=None, suspects=[])
+    bare = make_document(val=False, against=False, looks=None, suspects=[], rankings=None)
     bare = {key: value for key, value in bare.items() if key not in ("duplicates", "explain")}
     short = page(bare, epochs=(), provenance={}).decode()
     assert re.findall(r'<section id="(\w+)"', short) == ["verdict", "accuracy", "calibration", "sets", "provenance"]
@@ -125,7 +126,7 @@ def test_every_picture_says_what_it_shows() -> None:
 
 def test_every_drawing_has_its_alternative_and_a_table() -> None:
     text = make_page()
-    assert text.count("<svg") == text.count('role="img"') == text.count("<svg ") == 7
+    assert text.count("<svg") == text.count('role="img"') == text.count("<svg ") == 9
     assert text.count("<table") >= 7
     assert all(title for title in re.findall(r"<svg [^>]*><title>([^<]*)</title>", text))
 
@@ -148,7 +149,7 @@ def test_plots_are_files() -> None:
     files = plot_files(make_document(), epochs=EPOCHS)
     assert sorted(files) == [
         "abstaining.svg", "accuracy.svg", "comparison.svg", "confusion.svg", "learning-rate.svg", "loss.svg",
-        "reliability.svg",
+        "precision-recall.svg", "reliability.svg", "roc.svg",
     ]  # fmt: skip
     assert all(data.startswith(b"<svg ") and b"<style>" in data for data in files.values())
 
@@ -237,9 +238,11 @@ def test_many_classes_have_a_table_and_no_matrix() -> None:
     count = MAX_CLASSES + 1
     rows = [{"name": f"class {n}", "count": 2, "correct": 1, "accuracy": 0.5} for n in range(count)]
     document["accuracy"] |= {"per_class": rows, "confusion": [[1] * count] * count}
+    document["rankings"] = [document["rankings"][0] | {"name": row["name"]} for row in rows]
     text = page(document, epochs=EPOCHS, provenance=PROVENANCE, gallery=GALLERY).decode()
     assert Reader(text).open == []
-    assert text.count('<th scope="row">class ') == count
+    assert text.count('<th scope="row">class ') == 2 * count, "of the accuracy and of the thresholds"
+    assert "Precision by recall" not in text
     assert "<rect" in text, "other plots are drawn"
     assert "Confusion:" not in text
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from support.evidence import make_evidence
 
+from resnetctl.fields import plain
 from resnetctl.report.pictures import Gallery, thumbnail
 from resnetctl.trust.assessment import accuracy, assess, compare_classes, compare_evidence
 
@@ -44,6 +45,7 @@ def make_document(*, val: bool = True, against: bool = True, **changes: Any) -> 
         "looks": {"models": 3, "interval": [0.4, 0.6]},
         "accuracy": accuracy(measured.measured(NAMES)),
         **assess(measured, make_evidence(300, seed=1) if val else None).to_json(),
+        "rankings": plain(measured.rankings(NAMES, temperature=1.0)),
         "suspects": [
             {
                 "name": "<i>1.png",

@@ -8,7 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 
+from resnetctl.engine.meters.scores import ClassRanking
 from resnetctl.engine.metrics import EvalReport
+from resnetctl.fields import plain
 from resnetctl.report.base import Report
 from resnetctl.report.page import fragment, page, plot_files
 from resnetctl.report.pictures import Gallery
@@ -98,6 +100,7 @@ class TrustReport(PageReport):
         split: the measured split: val if the dataset has no test.
         accuracy: the numbers of `eval`; their times mean nothing here.
         assessment: calibration, sets and abstaining.
+        rankings: how well each class is ranked; None when that is too much work.
         against: the comparison with another model.
         looks: how many models this test split has judged; None for val.
         ood: how well scores tell strange images from those of the split.
@@ -116,6 +119,7 @@ class TrustReport(PageReport):
     split: Split
     accuracy: EvalReport
     assessment: Assessment
+    rankings: tuple[ClassRanking, ...] | None = None
     against: Against | None = None
     looks: Looks | None = None
     ood: tuple[Strangers, ...] = ()
@@ -138,6 +142,7 @@ class TrustReport(PageReport):
             "looks": None if self.looks is None else self.looks.to_json(),
             "accuracy": accuracy(self.accuracy),
             **self.assessment.to_json(),
+            "rankings": plain(self.rankings),
         }
         if self.corruptions is not None:
             document["corruptions"] = self.corruptions.to_json()

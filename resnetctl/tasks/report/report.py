@@ -144,6 +144,7 @@ def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> G
         split=images.split,
         accuracy=passes.measured.measured(card.classes),
         assessment=judged,
+        rankings=passes.measured.rankings(card.classes, temperature=scale),
         calibrated=calibrated,
         corruptions=shift,
         ood=strange,

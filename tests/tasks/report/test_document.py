@@ -28,8 +28,8 @@ def test_the_page_and_the_plots_are_written(store: Store, tmp_path: Path) -> Non
     assert b"Curves of the run" in first
     assert b"Corrupted images" in first
     assert store.card.digests["test"].encode() in first
-    assert {path.name for path in outcome.write_plots(tmp_path / "plots" / "new")} >= {"loss.svg", "reliability.svg"}
-    assert outcome._repr_html_().count("<svg") == 7
+    assert {path.name for path in outcome.write_plots(tmp_path / "plots" / "new")} >= {"loss.svg", "roc.svg"}
+    assert outcome._repr_html_().count("<svg") == 9
 
 
 def test_a_page_that_cannot_be_written_is_an_error(store: Store, tmp_path: Path) -> None:
