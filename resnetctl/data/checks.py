@@ -103,11 +103,22 @@ class Auditor:
         self.add("error", "one-class", message="there is only one class", names=classes if len(classes) == 1 else [])
         has_splits = any("train" in by_split for by_split in counts.values())
         untrained = [label for label, by_split in counts.items() if has_splits and not by_split.get("train")]
-        self.add("error", "empty-class", message="classes without training images", names=untrained)
         totals = {label: sum(by_split.values()) for label, by_split in counts.items()}
+        self.without_training(untrained, totals=totals, unit="images")
         self._balance(counts, part="train" if has_splits else "")
         few = [f"{label}: {total}" for label, total in totals.items() if 0 < total < FEW]
         self.add("warning", "few-images", message=f"classes with fewer than {FEW} images", names=few)
+
+    def without_training(self, names: list[str], *, totals: Mapping[str, int], unit: str) -> None:
+        """Record classes that train has not: a class that no split has does no harm, and is a warning.
+
+        Args:
+            totals: images or objects of each class in all splits; `unit` says which.
+        """
+        unseen = [name for name in names if totals[name]]
+        unused = [name for name in names if not totals[name]]
+        self.add("error", "empty-class", message=f"classes without training {unit}", names=unseen)
+        self.add("warning", "unused-class", message=f"classes without any {unit}, never learned", names=unused)
 
     def _balance(self, counts: Mapping[str, Mapping[str, int]], *, part: str) -> None:
         """Record a finding when the largest class has `UNEQUAL` times the images of the smallest.

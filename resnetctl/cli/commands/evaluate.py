@@ -142,8 +142,10 @@ def class_rows(report: "EvalReport") -> list[tuple[object, ...]]:
         item = report.per_class[place]
         wrong = [0 if other == place else count for other, count in enumerate(report.confusion[place])]
         worst = max(range(len(names)), key=wrong.__getitem__)
-        mistake = f"{names[worst]} ({wrong[worst]})" if wrong[worst] else ""
-        rows.append((item.name, tables.percent(item.accuracy), item.correct, item.count, mistake))
+        mistake = f"{names[worst]} ({tables.count(wrong[worst])})" if wrong[worst] else ""
+        rows.append(
+            (item.name, tables.percent(item.accuracy), tables.count(item.correct), tables.count(item.count), mistake)
+        )
     return rows
 
 

@@ -97,7 +97,7 @@ def net_classes(measured: "Measured") -> tuple[list[str], list[tuple[object, ...
             row["name"],
             *(percent(row[key]) for key in columns),
             "-" if row.get("interval") is None else interval(*row["interval"]),
-            row["count"],
+            count(row["count"]),
         )
         for row in measured.per_class
     ]

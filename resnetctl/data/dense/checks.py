@@ -3,6 +3,7 @@
 from collections.abc import Generator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnetctl.data.checks import Auditor
 from resnetctl.data.dense.ingest import Work
@@ -44,6 +45,7 @@ def check_dense_source(dense: Dense, auditor: Auditor) -> Generator[int, None, N
 def check_dense_store(store: Store, auditor: Auditor) -> Generator[int, None, None]:
     """Verify the digests of images and truth, and compare all images; yield the number of images done."""
     done, damaged, classes = 0, [], store.card.classes
+    trained: NDArray[np.int64] | None = None
     counts = np.zeros(len(classes), np.int64)
     for split in store.splits:
         try:
@@ -62,10 +64,12 @@ def check_dense_store(store: Store, auditor: Auditor) -> Generator[int, None, No
             damaged.append(error.headline)
             continue
         counts += found
-        untrained = [name for name, count in zip(classes, found, strict=True) if split == "train" and not count]
-        auditor.add("error", "empty-class", message="classes without training objects", names=untrained)
+        trained = found if split == "train" else trained
     auditor.add("error", "damaged", message="split files that are damaged", names=damaged)
     auditor.conclude({})
+    if trained is not None and not damaged:
+        untrained = [name for name, count in zip(classes, trained, strict=True) if not count]
+        auditor.without_training(untrained, totals=dict(zip(classes, counts.tolist(), strict=True)), unit="objects")
     if store.card.truth != "masks":
         _few(auditor, classes, counts.tolist())
     yield done

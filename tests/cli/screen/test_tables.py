@@ -1,6 +1,8 @@
 """Tables and numbers print aligned on a terminal, tab-separated in a pipe."""
 
 import sys
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -103,3 +105,11 @@ def test_a_name_from_others_forges_no_row(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.splitlines() == [
         "name\tstatus", "x\\nforged\\tin store\t\\x1b[2Jy", "note  a\\nname  forged"
     ]  # fmt: skip
+
+
+def test_pixels_of_a_class_have_separators() -> None:
+    rows = ({"name": "sky", "iou": 0.5, "interval": (0.4, 0.6), "count": 1_384_549},)
+    header, (row,) = tables.net_classes(cast(Any, SimpleNamespace(per_class=rows, unit="pixels")))
+    assert dict(zip(header, row, strict=True)) == {
+        "class": "sky", "iou": "50.0 %", "95 % interval": "40.0-60.0", "pixels": "1,384,549"
+    }  # fmt: skip

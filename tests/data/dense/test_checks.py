@@ -1,5 +1,6 @@
 """`data check` knows boxes and masks, in a source and in the store."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,27 @@ def test_a_stored_dataset_is_verified(tmp_path: Path) -> None:
 
 
 def test_a_class_without_training_objects_is_an_error(tmp_path: Path) -> None:
-    store = dense.added(dense.masked(tmp_path / "masks", names="ground\nbar\ndisc\nrare\nvoid\n"), tmp_path / "data")
-    assert "rare" in store_codes(store)["empty-class"]
+    folder = dense.masked(tmp_path / "masks", names="ground\nbar\ndisc\nrare\nvoid\n")
+    for path in (folder / "masks/test").iterdir():
+        mask = np.array(Image.open(path))
+        mask[2:9, 2:9] = 3
+        Image.fromarray(mask).save(path)
+    assert store_codes(dense.added(folder, tmp_path / "data")) == {
+        "empty-class": "classes without training objects: 1 (rare)"
+    }
+
+
+def test_a_class_that_no_split_has_is_a_warning(tmp_path: Path) -> None:
+    """Roboflow writes a category of no object, with the id 0."""
+    folder = dense.coco(tmp_path / "coco", 30)
+    for path in (folder / "annotations").iterdir():
+        body = json.loads(path.read_text())
+        body["categories"].insert(0, {"id": 0, "name": "shapes", "supercategory": "none"})
+        path.write_text(json.dumps(body))
+    auditor = Auditor()
+    list(check_dense_store(dense.added(folder, tmp_path / "data"), auditor))
+    (finding,) = [item for item in auditor.findings if "class" in item.code]
+    assert (finding.severity, finding.code, finding.names) == ("warning", "unused-class", ("shapes",))
 
 
 def test_objects_and_images_without_any_are_counted_by_split(tmp_path: Path) -> None:
