@@ -6,7 +6,7 @@
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +57,11 @@ def load() -> Settings:
         threads=values.threads,
         cache_gb=values.cache_gb,
     )
+
+
+def load_with(threads: int | None) -> Settings:
+    """Return the settings with this number of threads, 0: automatic; None: that of the environment."""
+    return load() if threads is None else replace(load(), threads=threads)
 
 
 def chosen_plugins() -> tuple[str, ...] | None:

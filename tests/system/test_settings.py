@@ -78,3 +78,9 @@ def test_chosen_plugins_splits_at_commas(
     if text is not None:
         monkeypatch.setenv("RESNETCTL_PLUGINS", text)
     assert settings.chosen_plugins() == names
+
+
+def test_a_number_of_threads_stands_before_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNETCTL_THREADS", "3")
+    settings.load.cache_clear()
+    assert [settings.load_with(threads).threads for threads in (None, 0, 2)] == [3, 0, 2]

@@ -24,7 +24,8 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     from resnetctl.tasks import evaluate as task
     from resnetctl.tasks.nets.measured import NetOutcome
 
-    options, machine = parsed.options, settings.load()
+    options = parsed.options
+    machine = settings.load_with(options.threads)
     limits = Limits(
         min_primary=options.min_primary,
         min_accuracy=options.min_accuracy,

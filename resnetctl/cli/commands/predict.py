@@ -39,7 +39,9 @@ def _outcome(options: PredictOptions) -> None:
     from resnetctl.tasks.predict import predicting
 
     with torch_note():
-        outcome = watch(predicting(options.target, options.images, settings=settings.load(), **_asked(options)))
+        outcome = watch(
+            predicting(options.target, options.images, settings=settings.load_with(options.threads), **_asked(options))
+        )
     if isinstance(outcome, FoundOutcome):
         show_found(outcome, as_json=options.as_json)
     else:
@@ -56,7 +58,9 @@ def _lines(options: PredictOptions) -> None:
     from resnetctl.tasks.predictions.problems import Problems
 
     with torch_note():
-        job: Any = open_lines(options.target, options.images, settings=settings.load(), options=_asked(options))
+        job: Any = open_lines(
+            options.target, options.images, settings=settings.load_with(options.threads), options=_asked(options)
+        )
     problems, count = Problems(), 0
     with Screen() as screen:
         for fact in chain(job.facts(), job.unmoved()):
@@ -80,7 +84,7 @@ def _table(options: PredictOptions) -> None:
     from resnetctl.tasks.predictions.job import write_table
     from resnetctl.tasks.predictions.subjects import resolve_for
 
-    known = settings.load()
+    known = settings.load_with(options.threads)
     target = resolve_for(options.target, options.images, settings=known)
     try:
         with torch_note():

@@ -26,7 +26,8 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
-    options, machine = parsed.options, settings.load()
+    options = parsed.options
+    machine = settings.load_with(options.threads)
     with torch_note():
         outcome = watch(
             reporting(

@@ -82,7 +82,15 @@ class BenchOptions(LayerOptions):
     compiled: bool = option(False, "Time torch.compile too (takes a minute more)", flag="--compile", panel=USED)
 
 
-class EvalOptions(Common):
+class Measuring(Common):
+    """Options of verbs that run a trained network."""
+
+    threads: int | None = option(
+        None, "CPU threads (0: automatic; default: RESNETCTL_THREADS)", panel="Machine", ge=0, le=256, metavar="N"
+    )
+
+
+class EvalOptions(Measuring):
     target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
     data: str | None = option(
         None,
@@ -116,7 +124,7 @@ class EvalOptions(Common):
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
-class ReportOptions(Common):
+class ReportOptions(Measuring):
     target: str | None = argument("Run, weights or ONNX file", metavar="TARGET", default=None, complete="run")
     data: str | None = option(
         None, "Dataset (default: the one trained on)", short="-d", metavar="NAME", panel=USED, complete="dataset"
@@ -143,7 +151,7 @@ class ReportOptions(Common):
     device: str | None = option(None, "auto, cpu, cuda, cuda:1, mps", panel=USED)
 
 
-class PredictOptions(Common):
+class PredictOptions(Measuring):
     target: str = argument("Run, weights or ONNX file", metavar="TARGET", complete="run")
     images: list[Path] = argument("Image files, folders, archives, or patterns such as '*/*.jpg'", metavar="IMAGE...")
     top: int = option(1, "Print the K most likely classes", panel=USED, ge=1, metavar="K")

@@ -181,3 +181,17 @@ def test_a_published_accuracy_stands_beside_the_measured_one(
     assert line == f"published  91.25 %   (He et al. 2015, arXiv:1512.03385, table 6; {verdict})"
     replaced_task(data="digits", published=PUBLISHED["resnet20"], incomparable=("other images",))
     assert "published" not in cli("eval").out
+
+
+def test_the_number_of_threads_reaches_the_task(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def evaluate(target: str | None, *, settings: Any, **options: Any) -> task.EvalOutcome:
+        threads.append(settings.threads)
+        return outcome()
+
+    monkeypatch.setattr(task, "evaluate", evaluate)
+    assert cli("eval", "--threads", "2").code == 0
+    assert cli("eval", "--threads", "0").code == 0
+    assert threads == [2, 0]
+    assert cli("eval", "--threads", "-1").code == 2
