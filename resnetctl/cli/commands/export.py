@@ -100,11 +100,11 @@ def _pixels(gate: "Mapping[str, Any]") -> str:
 def _int8(int8: "Int8Report", size: int) -> "Iterator[tuple[str, str]]":
     """Yield what int8 costs and gains against float32."""
     gap = int8.gap
-    low, high = (-100 * value for value in reversed(gap.interval))
+    low, high = (0.0 - 100 * value for value in reversed(gap.interval))  # no drop is +0.00, not -0.00
     yield "int8", f"{int8.float_bytes / size:.1f} times smaller than float32, calibrated on {int8.calibration} images"
     yield (
         "accuracy on val",
-        f"{tables.percent(gap.after, 2)}, float32 {tables.percent(gap.before, 2)}: {-100 * gap.drop:+.2f} points "
+        f"{tables.percent(gap.after, 2)}, float32 {tables.percent(gap.before, 2)}: {0.0 - 100 * gap.drop:+.2f} points "
         f"({low:+.2f} to {high:+.2f}, {gap.count:,} images)",
     )
     for size_of_batch, spread in int8.speedup.items():

@@ -138,6 +138,9 @@ def test_export_prints_what_int8_costs_and_gains(cli: Cli, calls: list[Any], mon
     ]
     assert calls[0][1]["int8"] == {"calibrate": 100, "max_drop": 0.0}
     assert calls[0][1]["data"] == "digits"
+    equal = dataclasses.replace(made, gap=dataclasses.replace(gap, after=0.81, drop=0.0, interval=(0.0, 0.0)))
+    monkeypatch.setattr(f"{__name__}.REPORT", dataclasses.replace(REPORT, int8=equal))
+    assert ": +0.00 points (+0.00 to +0.00, " in cli("export", "--onnx", "--int8").out
 
 
 @pytest.mark.parametrize("flag", ["--calibrate=9", "--max-drop=0", "--allow-slower"])
