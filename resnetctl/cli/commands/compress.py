@@ -106,7 +106,7 @@ def _show_stages(report: "CompressReport") -> None:
         accuracy = [tables.percent(stage.accuracy.top1), tables.interval(*stage.accuracy.interval)]
         rows.append((stage.name, *accuracy, *times, *sizes))
     header = ["stage", "val acc", "95 % interval", "ms, 1 image", "ms, 64 images", "params", "MACs", "file"]
-    tables.table(header, rows)
+    tables.folded(header, rows, at=header.index("params"))
     streams.say("ms: median / 95th percentile of calls in turns, one thread")
 
 

@@ -64,15 +64,17 @@ def header(started: "Started", verb: str, *, width: int) -> list[str]:
     first = f"{started.sides[0][1]} to " if len(started.sides) > 1 else ""
     images = f"{tables.count(started.train_images)}{val} images, {first}{started.image_size} px"
     weights = getattr(config, "weights", "")
-    fetched = weights.startswith("torchvision:")
-    begun = [f"from {weights if fetched else tables.short(Path(weights))}"] if weights else []
+    begun = [f"from {_source(weights)}"] if weights else []
     distill = config.distill
-    taught = (
-        [f"taught by {started.teacher}, {Path(distill.teacher).name} ({distill.method})"] if started.teacher else []
-    )
+    taught = [f"taught by {started.teacher}, {_source(distill.teacher)} ({distill.method})"] if started.teacher else []
     rough = [config.precision] if config.precision in ("bf16", "fp16") else []
     more = [place, *begun, *taught, images, *rough, f"config from {config_sources(started.origins)}"]
     return [*_flowed(parts, width), *_flowed(more, width)]
+
+
+def _source(weights: str) -> str:
+    """Return the name of weights that are a file or torchvision's."""
+    return weights if weights.startswith("torchvision:") else tables.short(Path(weights))
 
 
 def config_sources(origins: Mapping[str, str]) -> str:

@@ -29,11 +29,31 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequ
         return
     shown = [list(header), *cells]
     for name in drop:
-        if sum(max(map(_width, column)) + len(GAP) for column in zip(*shown, strict=True)) - len(GAP) > streams.width():
+        if _table_width(shown) > streams.width():
             place = shown[0].index(name)
             shown = [[*row[:place], *row[place + 1 :]] for row in shown]
     for line in aligned(shown[0], shown[1:], width=streams.width()):
         streams.result(line)
+
+
+def folded(header: Sequence[str], rows: Iterable[Sequence[object]], *, at: int) -> None:
+    """Print a table, as two tables on a terminal that is too narrow for it; a pipe gets one.
+
+    Args:
+        at: the first column of the second table, which begins with the first column, too.
+    """
+    kept = list(rows)
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if not is_terminal or _table_width([list(header), *([*map(_cell, row)] for row in kept)]) <= streams.width():
+        table(header, kept)
+        return
+    table(header[:at], [row[:at] for row in kept])
+    streams.result("")
+    table([header[0], *header[at:]], [[row[0], *row[at:]] for row in kept])
+
+
+def _table_width(rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(_width, column)) + len(GAP) for column in zip(*rows, strict=True)) - len(GAP)
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> list[str]:

@@ -51,6 +51,14 @@ def test_weights_inside_the_current_folder_have_a_relative_path(started: Make) -
     assert "   from runs/a/model.safetensors" in epochs.header(started(config=config), "finetune", width=80)[1]
 
 
+@pytest.mark.parametrize("teacher", ["runs/big/model.safetensors", "torchvision:resnet50"])
+def test_the_header_names_the_teacher_and_its_run(started: Make, teacher: str) -> None:
+    path = teacher if ":" in teacher else str(Path.cwd() / teacher)
+    config = TrainConfig(data="digits", distill={"teacher": path, "method": "dkd"})
+    lines = epochs.header(started(config=config, teacher="resnet56"), "train", width=80)
+    assert f"taught by resnet56, {teacher} (dkd)" in "   ".join(lines)
+
+
 def test_a_long_header_is_wrapped_and_not_cut(started: Make) -> None:
     run = Path("runs/20261123-214412-preact_resnet110-a-long-dataset-name")
     lines = epochs.header(started(run=run, val_images=0), "train", width=80)

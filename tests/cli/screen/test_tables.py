@@ -54,6 +54,28 @@ def test_a_narrow_table_leaves_columns_out(
     assert capsys.readouterr().out.splitlines()[0] == header
 
 
+@pytest.mark.usefixtures("capsys", "tty")
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (47, [f"stage  {'accuracy':30}  bytes", f"a\\tb   {'9' * 30}  12"]),
+        (43, ["stage  accuracy", f"a\\tb   {'9' * 30}", "", "stage  bytes", "a\\tb   12"]),
+    ],
+)
+def test_a_table_that_is_too_wide_is_folded_into_two(
+    columns: int, expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    tables.folded(["stage", "accuracy", "bytes"], [["a\tb", "9" * 30, 12]], at=2)
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_a_folded_table_is_one_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.folded(["stage", "accuracy", "bytes"], [["a", "90 %", 12]], at=2)
+    assert capsys.readouterr().out.splitlines() == ["stage\taccuracy\tbytes", "a\t90 %\t12"]
+
+
 def test_a_moment_that_cannot_be_read_is_shown_as_it_is() -> None:
     for text in ("yesterday", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00"):
         assert tables.moment(text) == text
