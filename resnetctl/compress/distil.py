@@ -6,6 +6,9 @@ and teacher, both at a temperature above 1: their logits are divided by it, so t
 classes counts, too. It is multiplied by the squared temperature, because the gradients shrink by that factor (Hinton et
 al. 2015, arXiv:1503.02531, section 2).
 
+A teacher that is less sure than its student, because it was trained for less time or with smoothed labels, is sharpened
+first (`sharpened`): otherwise the student unlearns its confidence before it learns anything.
+
 Shapes: N images, K classes.
 """
 
@@ -26,6 +29,8 @@ from resnetctl.models.resnet import ResNet
 from resnetctl.spec import Batch, ImageSpec
 
 DKD_BETA = 8.0  # weight of the wrong classes against the true one, as published for most pairs of networks
+
+SHARPEST = 16.0  # a teacher with smoothed labels needed 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +59,17 @@ class Distillation:
         student = cast(ResNet, model)
         hints = torch.zeros((), device=batch.images.device)
         if self.method == "hint":
-            own = student.features(batch.images)
-            logits = student.head(own[student.stages[-1]])
+            features = student.features(batch.images)
+            logits = student.head(features[student.stages[-1]])
             taught, opinion = self.teacher.features(batch.images, self.image)
-            hints = feature_distance(own, taught)
+            hints = feature_distance(features, taught)
         else:
             logits = student(batch.images)
             known = self.opinions
             opinion = self.teacher.logits(batch.images, self.image) if known is None else known.of(batch.index)
-        # in float32, as the cross-entropy
+        own = logits.float()  # as in the cross-entropy
         distance = DISTANCES.get(self.method, kd)(
-            logits.float(), opinion, targets=batch.targets, temperature=self.temperature
+            own, sharpened(opinion, own), targets=batch.targets, temperature=self.temperature
         )
         # the images have the same weights in both parts of the loss
         taught_loss = weighted_mean(distance + hints, batch.targets, plan=plan)
@@ -96,6 +101,18 @@ def learned_from(
         labels=labels,
         opinions=known if is_known else None,
     )
+
+
+def sharpened(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return the teacher's logits `(N, K)`, multiplied where those of the student `(N, K)` are further apart.
+
+    Then both have the same standard deviation over the classes, as in Sun et al. 2024 (arXiv:2403.01427), which
+    standardises the logits of both. Here a teacher that is surer than its student stays as it is: its student is to
+    become as sure, and one that says nothing is multiplied by `SHARPEST` at most. No gradient passes.
+    """
+    with torch.no_grad():
+        own, taught = (logits.std(1, correction=0, keepdim=True) for logits in (student, teacher))
+        return teacher * (own / taught.clamp(min=1e-6)).clamp(1.0, SHARPEST)
 
 
 def kd(student: Tensor, teacher: Tensor, *, targets: Tensor, temperature: float) -> Tensor:

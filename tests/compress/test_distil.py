@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,17 @@ import torch
 from support.trained import ARCH, CLASSES, IMAGE, card, network
 from torch.nn import functional as F
 
-from resnetctl.compress.distil import DISTANCES, Distillation, dist, dkd, feature_distance, kd, learned_from
+from resnetctl.compress.distil import (
+    DISTANCES,
+    SHARPEST,
+    Distillation,
+    dist,
+    dkd,
+    feature_distance,
+    kd,
+    learned_from,
+    sharpened,
+)
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config.schema import DistillConfig, ObjectiveConfig, TrainConfig
 from resnetctl.engine.objective import Supervised, cross_entropy, focal
@@ -101,6 +112,37 @@ def test_a_student_that_equals_its_teacher_has_no_distance_and_a_sure_one_no_nan
     assert loss.isfinite()
     assert sure.grad is not None
     assert sure.grad.isfinite().all()
+
+
+def test_a_teacher_that_is_less_sure_than_its_student_is_sharpened() -> None:
+    once = sharpened(TEACHER, TEACHER * 0.5)
+    assert torch.equal(once, TEACHER), "a surer teacher stays as it is"
+    flat = TEACHER * 0.25 + 7
+    result = sharpened(flat, STUDENT)
+    assert torch.allclose(result.std(1), torch.maximum(STUDENT.std(1), flat.std(1)))
+    assert torch.allclose(result.softmax(1).argsort(1), TEACHER.argsort(1))
+    assert torch.allclose(sharpened(TEACHER * 1e-3, TEACHER), TEACHER * 1e-3 * SHARPEST)
+    assert torch.equal(sharpened(torch.zeros(2, 1), torch.ones(2, 1)), torch.zeros(2, 1)), "one class"
+
+
+@pytest.mark.parametrize("method", DISTANCES)
+def test_a_flat_teacher_of_the_same_opinion_teaches_nothing(method: str) -> None:
+    """Otherwise a student that agrees would have to unlearn how sure it is."""
+    student = (TEACHER * 4).requires_grad_()
+    loss = DISTANCES[method](student, sharpened(TEACHER, student), targets=TRUTH, temperature=4.0).sum()
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert gradient.abs().max() < 1e-4
+
+
+def test_the_loss_of_a_run_sharpens_the_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, model = distillation(weight=1.0), network(5)
+    with torch.no_grad():
+        model.fc.weight.mul_(3)
+        model.fc.bias.mul_(3)
+        loss, _ = objective(model.eval(), batch(), plan=PLAN)
+        monkeypatch.setattr(sys.modules[sharpened.__module__], "SHARPEST", 1.0)
+        pulled, _ = objective(model, batch(), plan=PLAN)
+    assert loss.item() < 1e-4 < 1e-2 < pulled.item()
 
 
 def test_hints_compare_features_of_other_widths_sizes_and_numbers_of_stages() -> None:
