@@ -273,10 +273,16 @@ def free_path(folder: Path, name: str) -> Path:
         raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint="a plain name other than 'last'")
     path = folder / name
     if path.exists() or path.is_symlink():
+        is_open = (path / CONFIG).exists() and not (path / "summary.json").exists()
         raise UsageError(
-            f"the run '{name}' exists",
+            f"the run '{name}' exists" + (", unfinished" if is_open else ""),
             where=str(path),
-            hint=[Call("train", settings={"resume": path}), Setting("name", "OTHER", note="uses another name")],
+            hint=[
+                Setting("name", "OTHER", note="uses another name"),
+                Call("train", settings={"resume": path}, note="goes on with it")
+                if is_open
+                else Call("runs show", (name,)),
+            ],
         )
     return path
 

@@ -40,9 +40,13 @@ def test_create_leaves_no_temporary_files(tmp_path: Path) -> None:
 
 def test_create_refuses_the_name_of_an_existing_run(tmp_path: Path) -> None:
     make(tmp_path)
-    with pytest.raises(UsageError, match="exists") as caught:
+    with pytest.raises(UsageError, match="exists, unfinished") as caught:
         make(tmp_path)
-    assert caught.value.hint[0] == Call("train", settings={"resume": tmp_path / "one"})
+    assert caught.value.hint[1] == Call("train", settings={"resume": tmp_path / "one"}, note="goes on with it")
+    (tmp_path / "one" / "summary.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"the run 'one' exists \(") as caught:
+        make(tmp_path)
+    assert caught.value.hint[1] == Call("runs show", ("one",)), "a finished run has nothing to resume"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden", "-x"])
