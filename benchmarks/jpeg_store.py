@@ -26,7 +26,7 @@ from PIL import Image
 
 from resnetctl.data.images import square
 from resnetctl.data.ingest.images import ingest
-from resnetctl.data.reading.plain_jpeg import plain_shape
+from resnetctl.data.reading.plain_jpeg import plain_shape, space_for
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage import rows
 from resnetctl.data.storage.files import Files, index_bytes, read_index
@@ -82,7 +82,7 @@ def compare(folder: Path, data_dir: Path, *, rounds: int) -> None:
 
         return read
 
-    decoded = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
+    decoded = space_for((len(chosen), SIDE, SIDE, 3))
 
     def alone() -> None:
         for data, image in zip(originals, decoded, strict=True):

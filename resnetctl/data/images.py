@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnetctl.data.reading.decode import Pixels, read_image, to_array, with_mode
+from resnetctl.data.reading.decode import Pixels, packed, read_image, to_array, with_mode
 from resnetctl.errors import DataError
 from resnetctl.spec import MAX_PIXELS, Fit, ImageSpec, Interpolation
 from resnetctl.wording import counted
@@ -98,8 +98,7 @@ def prepare_array(image: Pixels, spec: ImageSpec) -> Pixels:
 
 def _fitted(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Pixels:
     """Return an image fitted into a square: `(resize, resize)` for mode "L", `(resize, resize, 3)` for other modes."""
-    small = _small(image, resize, fit, interpolation)
-    return np.asarray(small)[..., :3] if small.mode == "RGBX" else np.asarray(small)
+    return packed(_small(image, resize, fit, interpolation))
 
 
 def _small(image: Image.Image, resize: int, fit: Fit, interpolation: Interpolation) -> Image.Image:

@@ -13,6 +13,7 @@
 
 import contextlib
 from array import array
+from bisect import bisect_right
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -113,6 +114,7 @@ class Files:
         self.index = index
         self._offsets, self._starts, self._digests = table.columns["offsets"], table.columns["shards"], table.digests
         _require_ascending(self._offsets, self._starts)
+        self._begins: list[int] = self._starts.tolist()  # a list is searched faster for one number
         self._is_pending = np.ones(len(self), np.bool_)
         sizes = np.diff(self._starts).tolist()
         self._shards: Shards = (
@@ -147,8 +149,8 @@ class Files:
         Raises `DataError` when they changed or cannot be fetched, `WorkFailed` when the disk fails.
         """
         start, end = int(self._offsets[row]), int(self._offsets[row + 1])
-        number = int(np.searchsorted(self._starts, start, side="right")) - 1
-        data = self._shards.read(number, end - start, place=start - int(self._starts[number]))
+        number = bisect_right(self._begins, start) - 1
+        data = self._shards.read(number, end - start, place=start - self._begins[number])
         if len(data) < end - start:
             raise self.damaged(row, f"{shard_path(self.index, number).name} was cut while it was in use")
         if self._is_pending[row] and sha256(data).digest() != self._digests[row].tobytes():

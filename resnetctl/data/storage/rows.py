@@ -11,7 +11,7 @@ import numpy as np
 
 from resnetctl.data.reading.decode import Pixels
 from resnetctl.data.reading.parallel import Square
-from resnetctl.data.reading.plain_jpeg import Decoder, exact_decoder
+from resnetctl.data.reading.plain_jpeg import Decoder, exact_decoder, space_for
 from resnetctl.data.split_groups import pixel_key
 from resnetctl.data.storage.decoders import decode_into
 from resnetctl.data.storage.files import Files, read_index
@@ -92,7 +92,7 @@ class FileImages:
     def _decoded(self, rows: Rows) -> Pixels:
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows are 0 to {len(self) - 1}")
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        images = space_for((len(rows), *self.shape[1:]))
         decoder, threads = exact_decoder(), min(self._threads, len(rows))
 
         def decode_share(first: int) -> None:

@@ -41,6 +41,15 @@ def test_lossy_colours_are_close(kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize(("mode", "count"), [("L", 1), ("RGB", 3), ("RGBX", 4)])
+def test_images_become_arrays_without_the_value_that_means_nothing(mode: str, count: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, count), dtype=np.uint8)
+    image = Image.frombuffer(mode, (7, 5), pixels, "raw", mode, 0, 1)
+    array = decode.packed(image)
+    assert array.flags.c_contiguous
+    assert np.array_equal(array, pixels[..., 0] if mode == "L" else pixels[..., :3])
+
+
 def test_grey_and_bilevel_have_no_colour() -> None:
     assert pixel(grey(77), 1) == [77]
     assert pixel(grey(77), 3) == [77] * 3

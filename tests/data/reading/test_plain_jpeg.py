@@ -10,7 +10,7 @@ from support.pictures import encode
 
 from resnetctl.data.reading.decode import BadImage, Pixels, read_image
 from resnetctl.data.reading.parallel import Decoded, Square, decode
-from resnetctl.data.reading.plain_jpeg import exact_decoder, is_exact, plain_image, plain_shape
+from resnetctl.data.reading.plain_jpeg import exact_decoder, is_exact, plain_image, plain_shape, space_for
 from resnetctl.spec import Fit, Interpolation
 
 PLAIN = {
@@ -138,3 +138,10 @@ def test_a_decoder_that_differs_by_one_level_is_not_used(count: int) -> None:
         pixels[0, 0, 0] ^= pixels.shape[2] == count
 
     assert not is_exact(almost)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (64, 256, 256, 3), (375, 500, 4), (0, 8, 8, 3)])
+def test_space_for_pixels_begins_where_libjpeg_writes_through_the_caches(shape: tuple[int, ...]) -> None:
+    spaces = [space_for(shape) for _ in range(8)]
+    assert {(space.shape, space.dtype.name, space.flags.c_contiguous) for space in spaces} == {(shape, "uint8", True)}
+    assert {space.ctypes.data % 32 for space in spaces if space.size} <= {16}
