@@ -18,8 +18,8 @@ MEASURED_BF16 = ("amx_bf16", "avx512_bf16")  # train faster than in fp32, to the
 def pick_precision(wanted: str, device: torch.device) -> Precision:
     """Return the precision to train in. `auto` is bf16 on devices that compute in it, else fp32.
 
-    Such devices are CUDA devices that support it and processors with `avx512_bf16` or `amx_bf16`. Arm's bf16 was not
-    measured, so only `bf16` chooses it.
+    Such devices are CUDA devices from Ampere on and processors with `avx512_bf16` or `amx_bf16`. Arm's bf16 was not
+    measured, so only `bf16` chooses it. Older CUDA devices emulate it: there too only `bf16` chooses it.
 
     Raises:
         UsageError: the precision is unknown; or it is bf16 on a processor without bf16 arithmetic, where it was
@@ -40,10 +40,12 @@ def pick_precision(wanted: str, device: torch.device) -> Precision:
             )
         return "fp16"
 
-    instructions = bf16_instructions()
-    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else device.type == "cpu" and bool(instructions)
+    instructions = bf16_instructions() if device.type == "cpu" else ""
     if wanted == "auto":
-        return "bf16" if supported and (device.type == "cuda" or instructions in MEASURED_BF16) else "fp32"
+        is_cuda = device.type == "cuda"
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False) if is_cuda else instructions in MEASURED_BF16
+        return "bf16" if is_fast else "fp32"
+    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(instructions)
     if wanted == "bf16" and not supported:
         raise UsageError(
             f"bf16 is not supported on this {device.type}: the processor has no bf16 arithmetic and would be slower",

@@ -24,6 +24,18 @@ def test_auto_precision_on_a_cpu_follows_its_instructions(
     assert precision.pick_precision("fp32", torch.device("cpu")) == "fp32"
 
 
+@pytest.mark.parametrize(("emulates", "expected"), [(True, "fp32"), (False, "bf16")])
+def test_auto_precision_on_cuda_is_bf16_only_where_it_is_not_emulated(
+    monkeypatch: pytest.MonkeyPatch, emulates: bool, expected: str
+) -> None:
+    """A T4 emulates bf16, and torch says that it supports it."""
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or not emulates
+    )
+    assert precision.pick_precision("auto", torch.device("cuda")) == expected
+    assert precision.pick_precision("bf16", torch.device("cuda")) == "bf16"
+
+
 def test_val_is_measured_in_fp32_on_a_cpu_and_in_the_precision_of_training_on_cuda() -> None:
     assert precision.evaluation_precision("bf16", torch.device("cpu")) == "fp32"
     assert precision.evaluation_precision("bf16", torch.device("cuda")) == "bf16"
