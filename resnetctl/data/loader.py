@@ -7,6 +7,7 @@ C channels, R = `spec.resize` pixels per side for policies, S = `spec.size` for 
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SAMPLE_PIXELS, FEWEST_SAMPLES = 2**20, 16  # of `sample`: 1,024 images of 32 px
 RESIDENT_BYTES = 2 * 2**30  # up to this size a split is copied to an accelerator; a larger one batch by batch
 RESIDENT_SHARE = 0.4  # of the free memory of a CUDA device, which a split of pixels may take instead
+AHEAD = 3  # batches on their way to a CUDA device: each has pinned memory on the CPU and a place on the device
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -157,9 +159,13 @@ class Feed:
         self.device = device
         self._pixels = _gatherer(images.images[:] if resident else images.images, home)
         self._labels = torch.from_numpy(images.labels).to(home)
-        self._index = torch.from_numpy(images.index).to(home)
         self._truth = None if images.truth is None else images.truth.tensors()
         self._vector, self._numbers = vector, images.vectors
+        # truth and numbers are gathered on the CPU, and reading their rows from the device would wait for it
+        comes_from_cpu = not resident or self._truth is not None or vector is not None
+        self._index = torch.from_numpy(images.index).to("cpu" if comes_from_cpu else home)
+        self._home = home
+        self._started = deque[torch.cuda.Event]() if comes_from_cpu and device.type == "cuda" else None
         self._stored = images.images.shape[1]
         self._expect = None if resident or isinstance(images.images, np.ndarray) else images.images.expect
         self.is_resident = resident
@@ -168,7 +174,7 @@ class Feed:
         return len(self._index)
 
     def placed(self, order: Tensor, *, start: int = 0) -> Tensor:
-        """Return an epoch's order on the device that gathers the images: each step then cuts its rows out there.
+        """Return an epoch's order on the device that gathers the batches: each step then cuts its rows out there.
 
         Images that must be fetched are fetched ahead, in this order from its place `start` on.
         """
@@ -186,18 +192,20 @@ class Feed:
         Raises:
             DataError: an image changed since it was stored. Each segment is verified once.
         """
+        self._wait_for_a_place()
         index = self._index.index_select(0, rows.to(self._index.device))
-        if index.device.type == "cpu":
-            self._check(index.numpy())
-        images = _sent(self._pixels(index), self.device).permute(0, 3, 1, 2)
+        if not self.is_resident:
+            self._check(index.cpu().numpy())
+        places = _sent(index, self._home)
+        images = _sent(self._pixels(places), self.device).permute(0, 3, 1, 2)
         images = resize(images, self.spec.resize, interpolation=self.spec.interpolation)
         if images.shape[1] != self.spec.channels:
             images = to_grey(images) if self.spec.channels == 1 else repeat(images, self.spec.channels)
-        targets = self._labels.index_select(0, index)
+        targets = self._labels.index_select(0, places)
         return Batch(
             images=images,
             targets=_sent(targets, self.device),
-            index=_sent(index, self.device),
+            index=_sent(places, self.device),
             epoch=epoch,
             step=step,
             truth=self._truth_of(index),
@@ -208,14 +216,31 @@ class Feed:
         """Return the boxes, masks or tags of stored rows, in pixels of the batch's images, on the device."""
         if self._truth is None:
             return None
-        return self._truth.take(index.cpu()).to(self.device).resize(self._stored, size=self.spec.resize)
+        taken = self._truth.take(index)
+        moved = {name: _sent(values, self.device) for name, values in vars(taken).items()}
+        there = dataclasses.replace(taken, **moved)  # type: ignore[arg-type]  # its fields are tensors
+        return there.resize(self._stored, size=self.spec.resize)
 
     def _vectors_of(self, index: Tensor) -> Tensor | None:
         """Return the standardised numbers of stored rows, on the device; None for a network that reads none."""
         if self._vector is None or self._numbers is None:
             return None
-        numbers = torch.from_numpy(self._numbers.picked(index.cpu().numpy(), self._vector.columns))
-        return standardise(numbers.to(self.device), self._vector)
+        numbers = torch.from_numpy(self._numbers.picked(index.numpy(), self._vector.columns))
+        return standardise(_sent(numbers, self.device), self._vector)
+
+    def _wait_for_a_place(self) -> None:
+        """Wait until a CUDA device has begun the step that is `AHEAD` batches back. Batches that lie there need none.
+
+        Otherwise the CPU could queue hundreds of short steps, and their batches would fill its pinned memory and the
+        device. The device has steps enough to do meanwhile.
+        """
+        if self._started is None:
+            return
+        if len(self._started) == AHEAD:
+            self._started.popleft().synchronize()
+        begun = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # the threads that decode get the core
+        begun.record(torch.cuda.current_stream(self.device))
+        self._started.append(begun)
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
@@ -225,7 +250,7 @@ def _sent(values: Tensor, device: torch.device) -> Tensor:
     own: CUDA's notes on streams in torch's documentation say what `wait_stream` and `record_stream` are for.
     """
     if device.type != "cuda" or values.device.type != "cpu":
-        return values.to(device, non_blocking=True)
+        return values.to(device)  # on mps, a copy that is not waited for may read memory that has been freed
     copies, steps = _copies(device), torch.cuda.current_stream(device)
     with torch.cuda.stream(copies):
         moved = values.pin_memory().to(device, non_blocking=True)

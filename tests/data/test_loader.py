@@ -20,7 +20,7 @@ from resnetctl.data.images import with_channels
 from resnetctl.data.splits import open_sets
 from resnetctl.data.store import build, open_store
 from resnetctl.errors import DataError
-from resnetctl.spec import DatasetCard, ImageSpec
+from resnetctl.spec import Boxes, DatasetCard, ImageSpec
 
 CPU = torch.device("cpu")
 
@@ -164,8 +164,73 @@ def test_values_go_to_cuda_pinned_in_a_stream_of_their_own_that_the_step_waits_f
     ]  # fmt: skip
 
 
-def test_values_go_to_other_devices_as_they_are() -> None:
+def on_cuda(monkeypatch: pytest.MonkeyPatch, images: object, log: list[object], *, resident: bool) -> loader.Feed:
+    """Return a feed that takes the CPU for a CUDA device, and logs its events and its copies."""
+
+    class Event:
+        def __init__(self, *, blocking: bool) -> None:
+            assert blocking
+            self.number = len([entry for entry in log if entry[0] == "begun"])  # type: ignore[index]
+
+        def record(self, stream: str) -> None:
+            log.append(("begun", self.number, stream))
+
+        def synchronize(self) -> None:
+            log.append(("waited", self.number))
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "steps")
+    monkeypatch.setattr(loader, "_sent", lambda values, device: (log.append(("sent", device.type)), values)[1])
+    monkeypatch.setattr(loader, "fits", lambda images, device: resident)
+    move = torch.Tensor.to
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, where: move(self, "cpu") if torch.device(where).type == "cuda" else self
+    )
+    return loader.Feed(images, spec(), torch.device("cuda"))  # type: ignore[arg-type]
+
+
+def test_the_cpu_is_at_most_three_batches_ahead_of_a_cuda_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[tuple[object, ...]] = []
+    feed = on_cuda(monkeypatch, make(), log, resident=False)  # type: ignore[arg-type]
+    for step in range(6):
+        feed.batch(torch.arange(4), epoch=0, step=step)
+    events = [entry[:2] for entry in log if entry[0] != "sent"]
+    assert events == [
+        ("begun", 0), ("begun", 1), ("begun", 2), ("waited", 0), ("begun", 3), ("waited", 1), ("begun", 4),
+        ("waited", 2), ("begun", 5),
+    ]  # fmt: skip
+    assert {entry[2] for entry in log if entry[0] == "begun"} == {"steps"}
+
+
+def test_batches_that_lie_on_a_cuda_device_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[tuple[object, ...]] = []
+    feed = on_cuda(monkeypatch, make(), log, resident=True)  # type: ignore[arg-type]
+    for step in range(6):
+        feed.batch(torch.arange(4), epoch=0, step=step)
+    assert {entry[0] for entry in log} == {"sent"}, "no event is recorded: a graph may hold this work"
+
+
+def test_truth_of_images_on_a_cuda_device_never_reads_their_rows_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = Boxes(offsets=torch.arange(11), boxes=torch.arange(40).view(10, 4).float(), labels=torch.arange(10))
+    images, log = make(), []
+    monkeypatch.setattr(Images, "truth", SimpleNamespace(tensors=lambda: truth))
+    feed = on_cuda(monkeypatch, images, log, resident=True)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: pytest.fail("it waits for the device"))
+    order = feed.placed(torch.tensor([4, 1, 7]))
+    batch = feed.batch(order, epoch=0, step=0)
+    assert isinstance(batch.truth, Boxes)
+    assert batch.truth.labels.tolist() == batch.index.tolist() == [4, 1, 7]
+    assert torch.equal(batch.images, torch.from_numpy(images.images[[4, 1, 7]]).permute(0, 3, 1, 2))
+    copies = [entry for entry in log if entry == ("sent", "cuda")]
+    assert len(copies) >= 4, "the rows, and each tensor of the truth"
+
+
+def test_values_go_to_other_devices_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are waited for: pytorch's issue 189690 shows wrong numbers on mps without."""
+    move, calls = torch.Tensor.to, []
+    monkeypatch.setattr(torch.Tensor, "to", lambda *args, **named: (calls.append(named), move(*args, **named))[1])
     assert loader._sent(torch.zeros(3), torch.device("meta")).device.type == "meta"
+    assert calls == [{}]
     here = torch.zeros(3)
     assert loader._sent(here, CPU) is here
 
