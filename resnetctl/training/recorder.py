@@ -89,16 +89,18 @@ class Recorder:
     def save_epoch(self, state: TrainState, fact: EpochTimed) -> None:
         """Log an epoch, write its weights if they are the ones to keep, and write a checkpoint.
 
-        An accelerator may need less time for an epoch than a checkpoint takes: there only one that is due is written.
+        An accelerator may need less time for an epoch than both files take. There a checkpoint is written when it is
+        due, with the weights of a run that keeps the last epoch; its first epoch has weights at once.
         """
         if self._run is None:
             return
         result = fact.result
         timings = {"epoch": result.epoch, "seconds": fact.seconds, "images_per_second": fact.images_per_second}
         self._run.log(metrics_line(result), timings)
-        if result.is_best or self._job.config.keep == "last":
+        is_due = self._each_epoch or self._is_due()
+        if (is_due or result.epoch == 1) if _ships_last(self._job) else result.is_best:
             self._run.save_weights(shipped(self._job, state))
-        if self._each_epoch or self._is_due():
+        if is_due:
             self.save(state)
 
     def finish(self, state: TrainState) -> Iterator[Finished]:

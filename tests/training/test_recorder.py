@@ -52,21 +52,46 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old(monkeypatch: pytest.Mo
     assert saved == [1, 2, 3, 4, 4]
 
 
-def test_on_an_accelerator_an_epoch_writes_a_checkpoint_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    saved: list[int] = []
-    begin, save = recorder.Recorder.__init__, recorder.Recorder.save
+def take_for_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = recorder.Recorder.__init__
 
     def on_an_accelerator(self: recorder.Recorder, *args: Any, **named: Any) -> None:
         begin(self, *args, **named)
         self._each_epoch = False
 
     monkeypatch.setattr(recorder.Recorder, "__init__", on_an_accelerator)
+
+
+def test_on_an_accelerator_an_epoch_writes_a_checkpoint_only_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    save = recorder.Recorder.save
+    take_for_an_accelerator(monkeypatch)
     monkeypatch.setattr(recorder.Recorder, "save", lambda self, state: (saved.append(state.step), save(self, state))[1])
     facts("epochs=3")
     assert saved == [12], "of the last step"
     assert len(runs.find("one", Path("runs")).metrics()) == 3
     list(resume("one", settings=settings.load(), epochs=4))
     assert saved == [12, 16]
+
+
+@pytest.mark.parametrize(
+    ("accelerated", "seconds", "wanted"),
+    [(False, 60.0, [1, 2, 3, 3]), (True, 60.0, [1, 3]), (True, -1.0, [1, 2, 3, 3])],
+)
+def test_on_an_accelerator_last_weights_are_written_with_checkpoints(
+    monkeypatch: pytest.MonkeyPatch, accelerated: bool, seconds: float, wanted: list[int]
+) -> None:
+    written: list[int] = []
+    shipped = recorder.shipped
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(
+        recorder, "shipped", lambda job, state, **named: (written.append(state.epochs), shipped(job, state, **named))[1]
+    )
+    if accelerated:
+        take_for_an_accelerator(monkeypatch)
+    facts("epochs=3", "keep=last")
+    assert written == wanted
+    assert read_card(runs.find("one", Path("runs")).weights).metrics["epoch"] == 3
 
 
 def test_after_some_steps_a_long_run_gets_an_estimate_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
