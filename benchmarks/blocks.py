@@ -144,7 +144,7 @@ def job(block: str) -> Any:
     from resnetctl.system import settings
     from resnetctl.training.job import prepare
 
-    sets = from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0"])
+    sets = from_sets([f"data={DATA}", f"model.block={block}", "threads=1", "val_fraction=0", "precision=fp32"])
     machine = settings.load()
     asked = draft(TrainConfig, [from_recipe("fast"), sets], settings=machine)
     return prepare(asked, open_store(machine.data_dir, DATA))

@@ -4,8 +4,8 @@ RESNETCTL_CERTIFY_LOG=certify.jsonl pytest -m certify
 python benchmarks/certified.py certify.jsonl
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 
@@ -20,4 +20,6 @@ def main(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="tables of certified.md")
+    parser.add_argument("log", type=Path, help="the record of a certification")
+    main(parser.parse_args().log)

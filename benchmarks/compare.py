@@ -318,6 +318,7 @@ def _epoch(task: Task, number: int) -> float:
 
 def _command(task: Task, name: str) -> None:
     words = f"--arch {task.arch} --data {task.data} --epochs 1 --val-fraction 0 --threads {task.threads} --name {name}"
+    words += " --precision fp32"
     settings = {"RESNETCTL_DATA_DIR": task.data_dir, "RESNETCTL_RUNS_DIR": task.runs}
     command = [sys.executable, "-m", "resnetctl", "train", *words.split()]
     subprocess.run(command, env=os.environ | settings, check=True, capture_output=True)

@@ -6,8 +6,8 @@ PAIRS.csv has the columns test, train and judgment: the names of two images, 1 f
 Planted copies are 200 images of train, changed in one way; they are searched in all of train.
 """
 
+import argparse
 import csv
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,4 +103,8 @@ def product_seconds(count: int, others: int) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="near-duplicates of a dataset, against a list")
+    parser.add_argument("data", help="dataset of the store")
+    parser.add_argument("pairs", type=Path, help="CSV with the columns test, train and judgment")
+    options = parser.parse_args()
+    main(options.data, options.pairs)

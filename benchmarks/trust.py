@@ -6,7 +6,7 @@ One half of the images chooses temperature and thresholds, the other half measur
 Then 100 labels are changed, and the suspects among all images are ranked; 20 times, too.
 """
 
-import sys
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,4 +97,8 @@ def _part(evidence: Evidence, rows: np.ndarray) -> Evidence:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    parser = argparse.ArgumentParser(description="calibration and prediction sets over random halves of a test split")
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("data", help="dataset of the store")
+    options = parser.parse_args()
+    main(options.weights, options.data)

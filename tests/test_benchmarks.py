@@ -41,6 +41,7 @@ NAMES = (
     "photo_sets",
     "fuse",
     "gpu",
+    "step_profile",
 )
 
 
@@ -295,6 +296,28 @@ def test_a_program_that_fails_is_told(scripts: SimpleNamespace, task: Any) -> No
 def test_the_pipeline_is_a_small_share_of_a_step(scripts: SimpleNamespace, task: Any) -> None:
     (share,) = scripts.compare.shares(task, 1)
     assert 0 < share < 1
+
+
+def test_ours_trains_in_fp32_beside_others_also_where_auto_is_bf16(
+    scripts: SimpleNamespace, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnetctl.engine.hardware import precision
+
+    monkeypatch.setattr(precision, "bf16_instructions", lambda: "amx_bf16")
+    assert import_module("programs.ours").Program(task).job().config.precision == "fp32"
+    calls: list[list[str]] = []
+    monkeypatch.setattr(scripts.compare.subprocess, "run", lambda command, **_: calls.append(command))
+    scripts.compare._command(task, "one")
+    assert " ".join(calls[0]).endswith("--precision fp32")
+
+
+def test_the_parts_of_a_profiled_step_add_up(scripts: SimpleNamespace, task: Any) -> None:
+    step_profile = import_module("step_profile")
+    parts = step_profile.profiled(dataclasses.replace(task, batch=16), 1)
+    whole = parts.pop(step_profile.ALL)
+    assert sum(parts.values()) == pytest.approx(whole)
+    assert parts["convolutions"] > 0
+    assert parts["norms"] > 0
 
 
 @pytest.mark.certify

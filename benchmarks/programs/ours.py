@@ -42,6 +42,7 @@ class Program:
             "weight_decay": DECAY,
             "optim.momentum": MOMENTUM,
             "threads": task.threads,
+            "precision": "fp32",  # as every other program: `auto` is bf16 on some processors
             "val_fraction": 0.0,
         }
 
