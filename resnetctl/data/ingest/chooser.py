@@ -81,13 +81,13 @@ class Chooser:
         """Return the chooser for another pass."""
         return dataclasses.replace(self, seen=Counter())
 
-    def remark(self) -> str:
-        """Return how the test split was chosen; "": the source has the splits."""
+    def remark(self, places: Rows) -> str:
+        """Return how the test split of the images at `places` was chosen; "": the source has the splits."""
         if self.is_test is None:
             return ""
         if self.known is None:
             return "test: a fixed, stratified 20 % of the images, set aside when they were added"
-        return kept_remark(self.known, self.is_test)
+        return kept_remark(self.known[places], self.is_test[places])
 
     def place(self, item: Item) -> int:
         """Return the place of the next item of a pass."""

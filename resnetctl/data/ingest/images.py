@@ -224,13 +224,14 @@ class _Pass:
             raise _bad_images(tally.bad, self.source)
         if plan.channels == 3 and not tally.has_colour:
             raise _Replan(dataclasses.replace(plan, channels=1))
-        better = self.choose.joining(builder.groups(), np.asarray(tally.places, np.int64))
+        places = np.asarray(tally.places, np.int64)
+        better = self.choose.joining(builder.groups(), places)
         if better is not None:
             raise _Replan(plan, better)
         if self.numbers is not None:
             builder.notes.extend(self.numbers.notes(builder.vector, strict=plan.options.strict))
         builder.digests[LISTING] = self.source.listing
-        builder.notes.extend(_notes(self.source, tally, self.choose.remark(), builder.counts))
+        builder.notes.extend(_notes(self.source, tally, self.choose.remark(places), builder.counts))
 
 
 def _notes(source: Source, tally: _Tally, remark: str, counts: Mapping[str, int]) -> list[str]:

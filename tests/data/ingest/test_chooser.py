@@ -29,7 +29,7 @@ def test_a_source_with_splits_keeps_them(tmp_path: Path) -> None:
         "test/a/2.png": (0, "test"),
         "train/a/1.png": (1, "train"),
     }
-    assert choose.remark() == ""
+    assert choose.remark(np.arange(2)) == ""
 
 
 def test_splits_without_train_are_refused(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_test_is_drawn_once_and_again_for_groups(tmp_path: Path) -> None:
     choose = Chooser.of(source(tmp_path, *CATS))
     assert choose.is_test is not None
     assert int(choose.is_test.sum()) == 2
-    assert choose.remark().startswith("test: a fixed, stratified 20 %")
+    assert choose.remark(np.arange(10)).startswith("test: a fixed, stratified 20 %")
     places, apart = np.arange(10), np.arange(10)
     assert choose.joining(apart, places) is None
     chosen, other = int(np.flatnonzero(choose.is_test)[0]), int(np.flatnonzero(~choose.is_test)[0])
@@ -65,4 +65,7 @@ def test_images_of_the_replaced_dataset_keep_their_split(tmp_path: Path) -> None
     assert choose.known is not None
     assert int((choose.known == NEW).sum()) == 5
     assert names.items() <= {item.name: choose(item)[1] for item in whole.items()}.items()
-    assert "5 of 10 images are new, 1 of them in test" in choose.remark()
+    assert "5 of 10 images are new, 1 of them in test" in choose.remark(np.arange(10))
+    assert "4 of 9 images are new" in choose.remark(
+        np.setdiff1d(np.arange(10), np.flatnonzero(choose.known == NEW)[:1])
+    )

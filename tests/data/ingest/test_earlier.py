@@ -59,6 +59,16 @@ def test_photos_that_are_added_leave_the_others_where_they_were(tmp_path: Path) 
     )
 
 
+def test_files_that_cannot_be_read_are_no_images(tmp_path: Path) -> None:
+    files = photos(*range(10)) | {"cat/broken.png": b"no image"}
+    root = write_tree(tmp_path / "p", files)
+    for _ in range(2):
+        options = Options(replace=True, on_bad_image="skip")
+        list(ingest(tmp_path / "data", "x", source=open_source(root), options=options))
+    notes = open_store(tmp_path / "data", "x").card.notes
+    assert "test: kept from the dataset that was replaced; 0 of 20 images are new, 0 of them in test" in notes
+
+
 def test_one_photo_at_a_time_fills_the_test_too(tmp_path: Path) -> None:
     store = added(tmp_path, photos(*range(5)))
     for number in range(6, 16):
