@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
 TURNS = 3  # of `Team.turn`
 SHOWN = 10  # names in a notice
+LOOKED_AT = 50_000  # images: the names of a larger folder are not read only to see whether it changed
 DOWNLOADS = ".downloads"  # in the data folder; no dataset can have this name
 LIST = Call("data list")
 
@@ -60,6 +61,7 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
     """
     kind = identify(data, settings)
     if kind == "stored":
+        yield from _changes(read_card(settings.data_dir, data))
         return data
     if not is_kept:
         verb = "data add" if kind == "path" else "data get"
@@ -280,6 +282,22 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         )
     yield Notice(text=f"{path} is in the store as '{name}'")
     return name
+
+
+def _changes(card: DatasetCard) -> Iterator[Notice]:
+    """Yield a notice if the folder that a dataset was made of is there, and has other files now."""
+    from resnetctl.data.dense.sniff import listing_of
+    from resnetctl.data.ingest.images import LISTING
+
+    source, images = Path(card.source), sum(card.splits.values())
+    if LISTING not in card.digests or card.truth != "labels" or images > LOOKED_AT or not source.is_dir():
+        return
+    with contextlib.suppress(DataError, OSError):
+        if listing_of(source) != card.digests[LISTING]:
+            yield Notice(
+                f"{source} changed since it was added to the store as '{card.name}': this uses the stored images",
+                hint=(Call("data add", (source,), {"name": card.name, "replace": True}, note="reads it again"),),
+            )
 
 
 def _unknown(data: str, settings: Settings) -> DataError:

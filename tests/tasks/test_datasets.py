@@ -1,5 +1,6 @@
 """`data=` is a stored name, a dataset of a plugin or a path; the last two are stored once."""
 
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,28 @@ def test_identify_distinguishes_stored_offered_and_path(tmp_path: Path, settings
 
 def test_ensure_returns_a_stored_name_at_once(tmp_path: Path, settings: Settings) -> None:
     done(add(request(write_tree(tmp_path / "p", tree())), settings))
+    assert run(ensure("pets", settings)) == ("pets", [])
+
+
+def test_a_stored_name_whose_folder_changed_has_a_notice(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    done(add(request(root), settings))
+    write_tree(root, {"train/cat/9.png": solid((1, 2, 3))})
+    name, (notice,) = run(ensure("pets", settings))
+    assert name == "pets"
+    assert notice == Notice(
+        text=f"{root} changed since it was added to the store as 'pets': this uses the stored images",
+        hint=(Call("data add", (root,), {"name": "pets", "replace": True}, note="reads it again"),),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "LOOKED_AT", 3)
+        assert run(ensure("pets", settings)) == ("pets", [])
+    for split in ("train", "test"):
+        shutil.rmtree(root / split)
+    assert run(ensure("pets", settings)) == ("pets", []), "a folder that is no dataset any more"
+    shutil.rmtree(root)
     assert run(ensure("pets", settings)) == ("pets", [])
 
 
