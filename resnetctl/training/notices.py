@@ -109,7 +109,7 @@ def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:
         yield Notice(
             f"the teacher {job.teacher.arch} has an accuracy of {teacher:.1%} on val, its student has {student:.1%}: "
             "a better teacher, or none, may help more",
-            hint=(Setting("distill.weight", 0.5, note="or less listens more to the labels"),),
+            hint=(Setting("distill.weight", 0.25, note="listens more to the labels"),),
         )
 
 
