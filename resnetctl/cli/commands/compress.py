@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from resnetctl.tasks.compress import CompressReport, Order
     from resnetctl.tasks.compress.report import CutFacts
 
+MUCH = 0.03  # accuracy: with more lost, the network is to be trained further before it is made smaller again
+
 
 def run(parsed: Parsed[CompressOptions]) -> None:
     """Run `compress`."""
@@ -93,7 +95,10 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
 
     teach = f"  resnetctl finetune {path} --data {report.data} --teacher {tables.short(report.target)} --lr {RATE:g}"
     after = f"  resnetctl export {path} --onnx --int8"
-    streams.result("\n".join(["", "Next", teach if report.trained is None else after]))
+    lost = 0.0 if report.trained is None or report.cut is None else report.cut.accuracy[0].top1 - report.trained.top1
+    if lost > MUCH:
+        streams.say(streams.notice(f"{100 * lost:.1f} points of val are lost: more training, or a smaller cut, helps"))
+    streams.result("\n".join(["", "Next", teach if report.trained is None or lost > MUCH else after]))
 
 
 def _show_stages(report: "CompressReport") -> None:

@@ -68,6 +68,22 @@ def test_compress_prints_what_is_gone_and_how_to_train_on(cli: Cli, calls: list[
     assert calls == [("a", {"out": Path("small.safetensors"), "cut": cut, "data": None})]
 
 
+@pytest.mark.parametrize(("top1", "line"), [(0.88, "export"), (0.70, "finetune")])
+def test_a_network_that_lost_much_is_to_be_trained_on(
+    cli: Cli, calls: list[Any], monkeypatch: pytest.MonkeyPatch, top1: float, line: str
+) -> None:
+    def into_run(*_: object, **__: object) -> Iterator[object]:
+        yield from ()
+        return dataclasses.replace(
+            REPORT, run=Path("runs/small"), trained=Accuracy(top1=top1, interval=(0.6, 0.9), count=100)
+        )
+
+    monkeypatch.setattr(task, "into_run", into_run)
+    result = cli("compress", "a", "--speedup", "1.3", "--finetune", "1epochs", "--name", "small")
+    assert result.out.splitlines()[-1].startswith(f"  resnetctl {line} runs/small")
+    assert ("points of val are lost" in result.err) == (line == "finetune")
+
+
 def test_the_blocks_to_keep_are_a_list_of_numbers(cli: Cli, calls: list[Any]) -> None:
     cli("compress", "--keep-blocks", "2,2,3", "-o", "small.safetensors")
     assert calls[0][1]["cut"] == task.Cut(keep_blocks=(2, 2, 3))
