@@ -133,7 +133,7 @@ class DistillConfig(Frozen):
         "kd", "What to learn: kd (softmax), dkd (true and wrong classes apart), dist (correlation), hint (features too)"
     )
     temperature: float = option(4.0, "Divides the logits of both networks: a higher one shows more of small ones", gt=0)
-    weight: float = option(0.5, "Share of the teacher in the loss; the labels have the rest", gt=0, le=1)
+    weight: float = option(0.9, "Share of the teacher in the loss; the labels have the rest", gt=0, le=1)
 
 
 class TrainConfig(Frozen):

@@ -65,6 +65,7 @@ def test_the_weights_set_the_architecture_and_the_size_of_finetune() -> None:
     assert (resolved.config.model.arch, resolved.config.model.block) == ("mine", "bottleneck")
     assert resolved.origins["model.arch"] == "weights"
     assert (resolved.config.epochs, resolved.origins["epochs"]) == (20, "recipe finetune")
+    assert (resolved.config.distill.weight, TrainConfig().distill.weight) == (0.5, 0.9)
     assert resolved.config.augment == "resized-crop"  # 224 pixels of the network decide, not the 32 of the data
     assert to_finetune().settled(data(size=32)).config.augment == "standard"
 
