@@ -5,7 +5,7 @@ draft, so mistakes are reported before PyTorch is imported or data is fetched. T
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -86,6 +86,11 @@ class Draft(Generic[Config]):
             resolved = resolve(self.kind, [self.base, defaults, self.asked, _architecture(weights, asked=self.asked)])
         _require_policy(resolved.config.augment, resolved.origins["augment"])
         return resolved
+
+    def lasting(self, epochs: int, *, origin: str) -> "Draft[Config]":
+        """Return the draft with another length, which is stronger than that of the user."""
+        asked = merge([self.asked, layer({"epochs": epochs}, origin)])
+        return replace(self, asked=asked, config=resolve(self.kind, [self.base, asked]).config)
 
 
 def draft(

@@ -72,7 +72,7 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
         yield from notices
         # a copy for each call: timed steps must not train the weights that the run starts from
         copy_of_model = partial(copy.deepcopy, model)
-        yield from launch(job, copy_of_model, request=request, folder=folder, save_first=True, team=team)
+        yield from launch(job, copy_of_model, draft=draft, folder=folder, save_first=True, team=team)
 
 
 def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:

@@ -37,7 +37,7 @@ def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = 
         with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
             name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
             job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
-            yield from launch(job, partial(fresh_model, job), request=request, folder=folder, team=team)
+            yield from launch(job, partial(fresh_model, job), draft=draft, folder=folder, team=team)
 
 
 def find_lr(draft: Draft[TrainConfig], settings: Settings) -> Generator[Notice | Progress, None, LrReport]:

@@ -17,7 +17,7 @@ from resnetctl.config import class_weights
 from resnetctl.config.defaults import described, final_arch, plugins_of
 from resnetctl.config.digest import config_sha256
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import Resolved, flatten
+from resnetctl.config.layers import Resolved, flatten, nest
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.config.shards import require_images
 from resnetctl.data.images import resized
@@ -228,6 +228,25 @@ def settle(
     require_images(settled.shards, batch_size=settled.batch_size)
     try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
     return _with_graph(job, wanted=config.graph)
+
+
+def lasting(job: Job, epochs: int, *, draft: Draft[TrainConfig], origin: str) -> Job:
+    """Return the job with another length, and with what the rules give for it. All other choices stay.
+
+    Args:
+        draft: the draft of the job.
+        origin: where the length comes from.
+
+    Raises `ConfigError` when the batch that a rule gives has too few images for the shards.
+    """
+    old, new = (each.settled(job.store.card) for each in (draft, draft.lasting(epochs, origin=origin)))
+    before, after = flatten(old.config.model_dump()), flatten(new.config.model_dump())
+    changed = [key for key in after if (after[key], new.origins[key]) != (before.get(key), old.origins.get(key))]
+    values = flatten(job.config.model_dump()) | {key: after[key] for key in changed}
+    config = type(job.config).model_validate(nest(values))
+    require_images(config.shards, batch_size=config.batch_size)
+    origins = {**job.origins, **{key: new.origins[key] for key in changed}}
+    return _with_graph(dataclasses.replace(job, config=config, origins=origins), wanted=draft.config.graph)
 
 
 def _with_graph(job: Job, *, wanted: str) -> Job:

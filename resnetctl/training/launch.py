@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 import resnetctl.runs as runs
-from resnetctl.config.draft import RunRequest
+from resnetctl.config.draft import Draft, RunRequest
 from resnetctl.config.layers import to_toml
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.engine.distributed import Team
@@ -58,17 +58,18 @@ def launch(
     job: Job,
     model: Callable[[], nn.Module],
     *,
-    request: RunRequest,
+    draft: Draft[TrainConfig],
     folder: Path,
     save_first: bool = False,
     team: Team | None = None,
 ) -> Facts:
-    """Choose threads and length by timing if `request` asks for it, create the run folder in `folder`, and train.
+    """Choose threads and length by timing if the request asks for it, create the run folder in `folder`, and train.
 
     A dry run creates no folder.
 
     Args:
         model: returns the model before the first step, a new one at each call.
+        draft: what the job was made of: the rules for another length, and the request.
         save_first: write a checkpoint before the first step. Needed when the config alone cannot recreate the model.
         team: the processes that train. The caller tells them when this fails before the first step.
 
@@ -76,7 +77,8 @@ def launch(
         UsageError: the budget is too short, or the run folder cannot be created.
         Stopped, WorkFailed: as `consume`.
     """
-    job = yield from _choose_by_timing(job, model, request)
+    request = draft.request
+    job = yield from _choose_by_timing(job, model, draft)
     state = fresh_state(job, model())
     if request.dry_run:
         yield from rehearse(job, state)
@@ -106,15 +108,16 @@ def config_text(config: TrainConfig) -> str:
     return to_toml(config, f"The whole config of this run. To repeat it: {repeat}")
 
 
-def _choose_by_timing(job: Job, model: Callable[[], nn.Module], request: RunRequest) -> Generator[Notice, None, Job]:
-    """Time steps on a state of their own; return the job with the chosen threads and length."""
-    began = time.monotonic()
+def _choose_by_timing(
+    job: Job, model: Callable[[], nn.Module], draft: Draft[TrainConfig]
+) -> Generator[Notice, None, Job]:
+    """Time steps on states of their own; return the job with the chosen threads and length."""
+    began, request = time.monotonic(), draft.request
     if not (request.budget or request.tune):
         return job
     yield Notice("timing a few steps first; the run does not keep them")
-    state = fresh_state(job, model())
     if request.tune:
-        job = yield from tune(job, state)
+        job = yield from tune(job, fresh_state(job, model()))
     if request.budget:
-        job = yield from choose_length(job, state, budget=request.budget, began=began, shortens=request.shortens)
+        job = yield from choose_length(job, model, draft=draft, began=began)
     return job

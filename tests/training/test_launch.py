@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.jobs import job
+from support.jobs import job, to_train
 
 from resnetctl import runs
 from resnetctl.config.draft import RunRequest
@@ -41,7 +41,7 @@ def test_a_name_that_is_taken_is_refused_first() -> None:
 
 def test_a_run_without_a_name_gets_an_automatic_one() -> None:
     settled = job("epochs=1")
-    facts = launch(settled, partial(fresh_model, settled), request=RunRequest(), folder=Path("runs"))
+    facts = launch(settled, partial(fresh_model, settled), draft=to_train(), folder=Path("runs"))
     (finished,) = (fact for fact in facts if isinstance(fact, Finished))
     assert finished.run.name.endswith("-resnet20-tiny")
 
@@ -52,7 +52,7 @@ def test_save_first_writes_a_checkpoint_before_the_first_step(save_first: bool) 
     facts = launch(
         settled,
         partial(fresh_model, settled),
-        request=RunRequest(name="one"),
+        draft=to_train(name="one"),
         folder=Path("runs"),
         save_first=save_first,
     )
@@ -74,8 +74,8 @@ def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(launching, "tune", choice("threads"))
     monkeypatch.setattr(launching, "choose_length", choice("length"))
     settled = job("epochs=1")
-    request = RunRequest(dry_run=True, budget=60.0, tune=True)
-    facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs")))
+    draft = to_train(dry_run=True, budget=60.0, tune=True)
+    facts = list(launch(settled, partial(fresh_model, settled), draft=draft, folder=Path("runs")))
     assert calls == ["threads", "length"]
     assert facts[0] == Notice("timing a few steps first; the run does not keep them")
     assert not Path("runs").exists()
@@ -90,8 +90,8 @@ def test_a_process_that_is_not_the_writer_trains_and_writes_nothing() -> None:
     settled = job()
     team = Team()
     team.is_writer = False
-    request = RunRequest(name="one")
-    facts = list(launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs"), team=team))
+    draft = to_train(name="one")
+    facts = list(launch(settled, partial(fresh_model, settled), draft=draft, folder=Path("runs"), team=team))
     assert any(isinstance(fact, EpochTimed) for fact in facts)
     assert not any(isinstance(fact, Finished) for fact in facts)
     assert next(fact for fact in facts if isinstance(fact, Started)).run is None
@@ -103,8 +103,8 @@ def test_the_writer_and_the_others_yield_equal_epochs() -> None:
         settled = job()
         team = Team()
         team.is_writer = is_writer
-        request = RunRequest(name="one")
-        facts = launch(settled, partial(fresh_model, settled), request=request, folder=Path("runs"), team=team)
+        draft = to_train(name="one")
+        facts = launch(settled, partial(fresh_model, settled), draft=draft, folder=Path("runs"), team=team)
         results = [fact.result for fact in facts if isinstance(fact, EpochTimed)]
         return [(result.step, result.train_loss, result.val.loss if result.val else None) for result in results]
 

@@ -1,54 +1,72 @@
 """`budget`: choose as many epochs as a wall time allows. The schedule then covers exactly these epochs.
 
-Only the length of the run changes. It is written into the run's config, so a resume or a repeat times nothing again.
+The length changes, and with it what the rules for few images say. Both are written into the run's config, so a resume
+or a repeat times nothing again.
 """
 
 import dataclasses
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
+from torch import nn
+
+from resnetctl.config.draft import Draft
 from resnetctl.config.duration import spoken
 from resnetctl.config.schema import TrainConfig
-from resnetctl.engine.loop import TrainState
 from resnetctl.engine.schedule import warmup_steps
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Setting
-from resnetctl.training.job import Job
+from resnetctl.training.job import Job, fresh_state, lasting
 from resnetctl.training.timing.pace import Pace, pace
 from resnetctl.wording import counted
 
 ORIGIN = "budget"
 SHARE = 0.95  # plan for 95 % of the time: the machine may be slower later than while the steps were timed
 TIMING_SHARE, TIMING_SECONDS = 0.05, 8.0  # time steps for 5 % of the budget, at most 8 s
+TIMINGS = 3  # at most: a length may ask for another batch size or optimizer, whose steps take other times
 FEWEST_STEPS = 100  # the running averages of batch norm have forgotten their start by then: 0.9 ** 100 is 3e-5
 
 
 def choose_length(
-    job: Job, state: TrainState, *, budget: float, began: float, shortens: bool = False
+    job: Job, model: Callable[[], nn.Module], *, draft: Draft[TrainConfig], began: float
 ) -> Generator[Notice, None, Job]:
-    """Time a few steps, an evaluation and a checkpoint; return the job with the chosen length.
+    """Time a few steps, an evaluation and a checkpoint; return the job with the length that the request allows.
 
-    The steps train `state`: discard it afterwards.
+    The number of epochs decides what the rules say. If that changes the batch size or the optimizer, time again.
 
     Args:
-        budget: seconds of wall time, including the timing.
+        model: returns the model before the first step, a new one at each call.
+        draft: what the job was made of. Its request has the budget, in seconds of wall time with the timing.
         began: `time.monotonic()` when the budget began.
-        shortens: keep the length of the config where there is time for it.
 
     Raises:
         UsageError: the budget allows neither an epoch nor `FEWEST_STEPS` steps.
     """
-    timing = pace(job, state, seconds=min(TIMING_SECONDS, TIMING_SHARE * budget))
-    spent = time.monotonic() - began
-    chosen = with_length(job, timing, seconds=SHARE * (budget - spent))
-    if chosen is not None and shortens and chosen.steps >= job.steps:
-        return job
-    if chosen is None:
-        raise _too_short(job, timing, budget=budget, spent=spent)
-    yield Notice(_choice(job, chosen, timing))
+    request, timed = draft.request, job
+    for _ in range(TIMINGS):
+        timing = pace(timed, fresh_state(timed, model()), seconds=min(TIMING_SECONDS, TIMING_SHARE * request.budget))
+        spent = time.monotonic() - began
+        fitting = with_length(timed, timing, seconds=SHARE * (request.budget - spent))
+        if fitting is None:
+            raise _too_short(timed, timing, budget=request.budget, spent=spent)
+        if request.shortens and fitting.steps * job.steps_per_epoch >= job.steps * fitting.steps_per_epoch:
+            return job
+        chosen = fitting
+        if fitting.config.epochs:
+            chosen = lasting(job, fitting.config.epochs, draft=draft, origin=ORIGIN)
+        text = _choice(job, fitting, timing)
+        if _kind_of_step(chosen) == _kind_of_step(timed):
+            break
+        timed = chosen
+    yield Notice(text)
     yield from _long_warmup(chosen)
     return chosen
+
+
+def _kind_of_step(job: Job) -> tuple[int, str]:
+    """Return what a rule may change of a step, and what its time depends on."""
+    return job.config.batch_size, job.config.optim.name
 
 
 def with_length(job: Job, timing: Pace, *, seconds: float) -> Job | None:
@@ -80,7 +98,7 @@ def _choice(job: Job, chosen: Job, timing: Pace) -> str:
     return (
         f"{_length(chosen.config)} in about {spoken(seconds_of(chosen, timing))}: "
         f"a step takes {timing.step * 1000:.0f} ms ({timing.timed} timed), "
-        f"an epoch {spoken(timing.epoch(job.steps_per_epoch))}{val}; "
+        f"an epoch {spoken(timing.epoch(chosen.steps_per_epoch))}{val}; "
         f"without a budget it would be {_length(job.config)}"
     )
 

@@ -1,7 +1,9 @@
 """`budget` chooses the length, writes it into the run's config, and a resume times nothing again."""
 
+import dataclasses
 import itertools
-from collections.abc import Iterator
+import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.draft import Draft
 from resnetctl.config.layers import from_file
 from resnetctl.config.schema import TrainConfig
+from resnetctl.data.store import open_store
 from resnetctl.errors import UsageError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Setting
@@ -23,7 +26,7 @@ from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
 from resnetctl.training import launch
-from resnetctl.training.job import Job, fresh_model, fresh_state
+from resnetctl.training.job import Job, fresh_model, prepare
 from resnetctl.training.plan import make_plan
 from resnetctl.training.timing import budget
 from resnetctl.training.timing.budget import choose_length, seconds_of, with_length
@@ -80,16 +83,9 @@ def test_a_long_epoch_is_cut_when_there_is_time_for_the_fewest_steps(monkeypatch
 
 @pytest.mark.parametrize(("epochs", "kept"), [(3, 3), (9, 4)])
 def test_a_budget_that_only_shortens_keeps_a_length_that_fits(at_this_pace: None, epochs: int, kept: int) -> None:
-    asked = job(f"epochs={epochs}")
-    state = fresh_state(asked, fresh_model(asked))
-    chosen: list[Job] = []
-
-    def choose() -> Iterator[Notice]:
-        chosen.append((yield from choose_length(asked, state, budget=40.0, began=0.0, shortens=True)))
-
-    notices = list(choose())
-    assert chosen[0].config.epochs == kept
-    assert len(notices) == (kept < epochs)
+    chosen, texts = length_chosen(f"epochs={epochs}", budget=40.0, shortens=True)
+    assert chosen.config.epochs == kept
+    assert bool(texts) == (kept < epochs)
 
 
 def test_the_origin_of_the_length_is_budget() -> None:
@@ -109,9 +105,13 @@ def test_the_schedule_covers_the_chosen_length() -> None:
     assert rate(chosen.steps) == pytest.approx(0.0)
 
 
-def length_chosen(settled: Job, **options: float) -> tuple[Job, str]:
+def length_chosen(
+    *sets: str, budget: float, began: float = 0.0, shortens: bool = False, data: str = "tiny"
+) -> tuple[Job, str]:
     """Return the job that `choose_length` returns, and its notices as text."""
-    work, texts = choose_length(settled, fresh_state(settled, fresh_model(settled)), **options), []
+    asked = to_train(from_sets([f"data={data}", *sets]), budget=budget, shortens=shortens)
+    settled = prepare(asked, open_store(settings.load().data_dir, data))
+    work, texts = choose_length(settled, partial(fresh_model, settled), draft=asked, began=began), []
     while True:
         try:
             texts.append(next(work).text)
@@ -120,7 +120,7 @@ def length_chosen(settled: Job, **options: float) -> tuple[Job, str]:
 
 
 def test_a_notice_gives_the_chosen_length_and_the_times_behind_it(at_this_pace: None) -> None:
-    chosen, texts = length_chosen(job(), budget=100.0, began=0.0)
+    chosen, texts = length_chosen(budget=100.0)
     assert chosen.config.epochs == 10
     assert texts == (
         "10 epochs in about 1 min 30 s: a step takes 1000 ms (9 timed), an epoch 9.0 s, val 4 s; "
@@ -129,23 +129,82 @@ def test_a_notice_gives_the_chosen_length_and_the_times_behind_it(at_this_pace: 
 
 
 def test_the_timing_counts_as_part_of_the_budget(at_this_pace: None) -> None:
-    chosen, _ = length_chosen(job(), budget=100.0, began=-60.0)
+    chosen, _ = length_chosen(budget=100.0, began=-60.0)
     assert chosen.config.epochs == 4
 
 
 def test_a_budget_that_is_too_short_is_a_usage_error_with_the_shortest_one(at_this_pace: None) -> None:
     with pytest.raises(UsageError) as caught:
-        length_chosen(job(), budget=5.0, began=0.0)
+        length_chosen(budget=5.0)
     assert (caught.value.exit_code, caught.value.where) == (2, Setting("budget"))
     assert "4 steps of 16 images take about 9.0 s here" in caught.value.message
     assert caught.value.hint[0].startswith("at least 9.5 s")
 
 
 def test_a_warm_up_of_most_of_the_run_gets_a_notice(at_this_pace: None) -> None:
-    _, texts = length_chosen(job("warmup=5"), budget=60.0, began=0.0)
+    _, texts = length_chosen("warmup=5", budget=60.0)
     assert "warm-up takes 20 of 24 steps" in texts
-    _, texts = length_chosen(job("warmup=15%"), budget=60.0, began=0.0)
+    _, texts = length_chosen("warmup=15%", budget=60.0)
     assert "warm-up" not in texts
+
+
+def without_defaults(name: str, train: int = 60) -> None:
+    """Write a dataset whose card has no values for the config."""
+    tiny(settings.load().data_dir, name, train=train)
+    file = settings.load().data_dir / name / "card.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"defaults": {}}))
+
+
+def test_the_epochs_of_the_budget_decide_the_rules_for_few_images(at_this_pace: None) -> None:
+    """As `--epochs` does: 60 images are a short run at two epochs, and none at the 200 of the default."""
+    without_defaults("few")
+    chosen, texts = length_chosen(budget=20.0, data="few")
+    asked = to_train(from_sets(["data=few", "epochs=2"]))
+    same = prepare(asked, open_store(settings.load().data_dir, "few"))
+    assert chosen.config == same.config
+    rule = "rule: 60 images, 2 epochs"
+    assert (chosen.config.optim.name, chosen.config.keep, chosen.config.batch_size) == ("adamw", "last", 16)
+    assert {chosen.origins[key] for key in ("optim.name", "lr", "keep", "batch_size", "warmup")} == {rule}
+    assert chosen.origins["epochs"] == "budget"
+    assert texts.startswith("2 epochs")
+    assert "without a budget it would be 200 epochs" in texts
+
+
+def test_values_of_the_user_are_stronger_than_the_rules_for_the_budget(at_this_pace: None) -> None:
+    without_defaults("few")
+    chosen, _ = length_chosen("lr=0.3", "threads=1", budget=20.0, data="few")
+    assert (chosen.config.lr, chosen.config.optim.name, chosen.config.batch_size) == (0.3, "sgd", 128)
+    assert chosen.config.threads == 1
+
+
+@pytest.mark.parametrize(("smaller", "epochs"), [(1.0, 17), (2.0, 8)])
+def test_another_batch_size_is_timed_again(monkeypatch: pytest.MonkeyPatch, smaller: float, epochs: int) -> None:
+    """800 images: batches of 128 for 200 epochs, of 16 for a few; their epochs are `smaller` times as slow here."""
+    without_defaults("many", train=800)
+    timed: list[int] = []
+
+    def pace(settled: Job, *_: object, **__: float) -> Pace:
+        timed.append(settled.config.batch_size)
+        epoch = 10.0 * (smaller if settled.config.batch_size < 128 else 1)
+        return Pace(step=epoch / settled.steps_per_epoch, images=16, check=0.0, save=0.0, timed=9)
+
+    monkeypatch.setattr(budget, "pace", pace)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    chosen, texts = length_chosen(budget=180.0, data="many")
+    assert timed[:2] == [128, 16]
+    assert (chosen.config.epochs, chosen.config.batch_size) == (epochs, 16)
+    assert texts.startswith(f"{epochs} epochs")
+
+
+def test_lengths_that_change_the_step_each_time_are_timed_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 0.001, 1.0, 0.001])
+    monkeypatch.setattr(budget, "pace", lambda *_, **__: dataclasses.replace(PACE, step=next(times), check=0, save=0))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    without_defaults("few")
+    chosen, _ = length_chosen(budget=30.0, data="few")
+    asked = to_train(from_sets(["data=few", f"epochs={chosen.config.epochs}"]))
+    assert chosen.config == prepare(asked, open_store(settings.load().data_dir, "few")).config
+    assert next(times) == 0.001  # three were used
 
 
 def request(name: str, *sets: str, budget: float = 20.0, dry_run: bool = False) -> Draft[TrainConfig]:
