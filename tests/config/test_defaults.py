@@ -119,6 +119,11 @@ def test_a_run_that_is_too_short_for_sgd_uses_adamw() -> None:
     assert "optim.name" not in own.values
 
 
+def test_finetuning_keeps_the_best_epoch_on_few_val_images_too() -> None:
+    assert "keep" in suited(NET, card_of(60), asked={"epochs": 20}).values
+    assert "keep" not in suited_to_finetune(RECIPE, card_of(60)).values  # benchmarks/finetune.md
+
+
 def test_an_adaptive_optimizer_of_the_user_gets_its_own_learning_rate_in_training() -> None:
     chosen = suited(NET, card_of(50_000), asked={"optim.name": "adamw"})
     assert (chosen.values["lr"], chosen.origins["lr"]) == (0.001, "rule: adamw")
