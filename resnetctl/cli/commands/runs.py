@@ -33,6 +33,10 @@ COLUMNS = {
     "created": "started",
 }
 RESULTS = {**COLUMNS, "epochs": "epochs trained", "seconds": "time"}  # rows of `runs compare`
+OTHER_VAL = (
+    "The runs measured val on different images, so their val accuracies do not compare. Measure each on the same test: "
+    "resnetctl eval RUN"
+)
 ACCURACIES = ("val_top1", "test_top1")
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
@@ -53,7 +57,8 @@ def list_runs(parsed: Parsed[RunsListOptions]) -> None:
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
     if any(row.get("best") for row in rows):
-        streams.say("* the best of the listed runs with the same val images; the best of many is partly luck")
+        best = "* the best of the listed runs with the same val images; the best of many is partly luck"
+        streams.say(streams.notice(best))
 
 
 def show(parsed: Parsed[RunsShowOptions]) -> None:
@@ -88,9 +93,12 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     results = [
         (RESULTS.get(key, key), *(_result(key, value) for value in values)) for key, values in report.results.items()
     ]
-    tables.table(["key", *report.runs], [*config, *results])
+    data = [(key, *(_toml(value)[:12] for value in values)) for key, values in report.data.items()]
+    tables.table(["key", *report.runs], [*config, *data, *results])
     if not config:
         streams.say("The configs are equal")
+    if not report.same_val:
+        streams.say(streams.notice(OTHER_VAL))
 
 
 def diff(parsed: Parsed[RunsDiffOptions]) -> None:

@@ -11,6 +11,7 @@ from resnetctl.hints import Call
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs, find
 from resnetctl.runs.folder import GROUP
+from resnetctl.tasks.runs.difference import environment_of
 from resnetctl.tasks.runs.listing import details, flat
 
 RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")
@@ -24,12 +25,16 @@ class CompareReport(Report):
     Attributes:
         runs: the names.
         config: the values of each config key that differs, by dotted key.
+        data: name and digests of the data, where they differ, by dotted key.
+        same_val: whether all runs that measured val did so on the same images.
         results: status, epochs, accuracies and seconds.
     """
 
     schema: ClassVar[str] = "resnetctl.runs.compare/1"
     runs: tuple[str, ...]
     config: Mapping[str, tuple[Any, ...]]
+    data: Mapping[str, tuple[Any, ...]]
+    same_val: bool
     results: Mapping[str, tuple[Any, ...]]
 
 
@@ -68,12 +73,22 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
     rows = [flat(details(run)) | {"seconds": (run.summary() or {}).get("seconds")} for run in runs]
     keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith("config.")))
     columns = {key.removeprefix("config."): tuple(row.get(key) for row in rows) for key in keys}
+    data = [{key: value for key, value in environment_of(run).items() if key.startswith("data.")} for run in runs]
+    digests = {key: tuple(row.get(key) for row in data) for key in dict.fromkeys(key for row in data for key in row)}
+    measured = {row["val_images"] for row in rows if row.get("val_top1", row.get("val")) is not None}
     return CompareReport(
         runs=tuple(row["name"] for row in rows),
-        config={key: values for key, values in columns.items() if any(value != values[0] for value in values)},
+        config=_differing(columns),
+        data=_differing(digests),
+        same_val=len(measured) < 2,
         results={
             key: tuple(row.get(key) for row in rows)
             for key in RESULTS
             if key not in OF_HEADS or any(row.get(key) is not None for row in rows)
         },
     )
+
+
+def _differing(columns: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Return the columns whose values are not all equal."""
+    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}

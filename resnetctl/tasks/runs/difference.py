@@ -63,7 +63,7 @@ def diff(one: RunDir, other: RunDir) -> DiffReport:
     """Return the report on two runs. Raises `InputError` for a run that cannot be read."""
     for run in (one, other):
         run.read_config()  # raises for a run that cannot be read
-    environment = _unequal(*(flatten(run.environment()) for run in (one, other)))
+    environment = _unequal(*(environment_of(run) for run in (one, other)))
     return DiffReport(
         runs=(one.path.resolve().name, other.path.resolve().name),
         config=tuple(_changed(one, other)),
@@ -72,6 +72,11 @@ def diff(one: RunDir, other: RunDir) -> DiffReport:
         data=_below(environment, DATA),
         curves=parting(one.metrics(), other.metrics()),
     )
+
+
+def environment_of(run: RunDir) -> dict[str, Any]:
+    """Return the content of `env.json` by dotted key."""
+    return flatten(run.environment())
 
 
 def parting(ones: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Parting:

@@ -1,6 +1,7 @@
 """`runs list`, `show` and `export`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +106,25 @@ def show(run: RunDir) -> ShowReport:
 
 
 def details(run: RunDir) -> dict[str, Any]:
-    """Return the `facts` of a run, then its path, its config and the figures of its reports in `eval/`."""
+    """Return the `facts` of a run, then path, `val_images`, config, and figures of its reports in `eval/`.
+
+    `val_images` is a short digest: runs with the same val images have the same one.
+    """
     row = facts(run)
     if row["status"] == "unreadable":
         return row
     evals = {name: _figures(report) for name, report in run.evals().items()}
     config = nest(from_file(run.config).values)
-    return {**row, "path": str(run.path), "config": config, "evals": evals}
+    return {**row, "path": str(run.path), "val_images": _val_images(run, config), "config": config, "evals": evals}
+
+
+def _val_images(run: RunDir, config: Mapping[str, Any]) -> str:
+    """Return a digest of what chooses the val images: the data's own val split, or train and the config keys."""
+    data = run.environment().get("data", {}) or {}
+    digests = data.get("digests", {}) or {}
+    chosen = [digests.get("train"), *(config.get(key) for key in VAL_IMAGES)]
+    parts = [digests["val"]] if "val" in digests else [None if digests else config.get("data"), *chosen]
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
 def facts(run: RunDir) -> dict[str, Any]:
@@ -195,8 +208,7 @@ def _bests(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
     keys, values = [], []
     for row in rows:
         number = row.get("primary", "top1")
-        chosen = [row.get("data"), number, *(row.get("config", {}).get(key) for key in VAL_IMAGES)]
-        keys.append(tuple(map(str, chosen)))
+        keys.append((str(row.get("val_images")), str(number)))
         values.append(row.get("val_top1" if number == "top1" else "val"))
         if values[-1] is not None:
             groups.setdefault(keys[-1], []).append(values[-1])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from resnetctl.cli.commands import runs as list_of_runs
+from resnetctl.cli.screen import streams
 
 Cli = Callable[..., Any]
 
@@ -121,6 +123,28 @@ def test_compare_prints_what_differs(cli: Cli, two_runs: Path) -> None:
     ]
     assert cli("runs", "compare", "a", "b", "--json").json()["config"] == {"lr": [0.5, None]}
     assert cli("runs", "compare", "a").code == 2
+
+
+def test_compare_says_that_val_accuracies_of_other_images_do_not_compare(cli: Cli, two_runs: Path) -> None:
+    assert "val on different images" not in cli("runs", "compare", "a", "b").err
+    for name, digit in (("a", "1"), ("b", "2")):
+        digests = json.dumps({"data": {"name": "digits", "digests": {"train": digit * 64}}})
+        (two_runs / name / "env.json").write_text(digests)
+    result = cli("runs", "compare", "a", "b")
+    assert f"data.digests.train\t{'1' * 12}\t{'2' * 12}" in result.out.splitlines()
+    assert "val on different images, so their val accuracies do not compare" in result.err
+    assert "resnetctl eval RUN" in result.err
+    assert "*" not in cli("runs", "list").out
+
+
+def test_the_mark_of_the_best_is_explained_in_lines_of_whole_words(
+    cli: Cli, two_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli("runs", "list").err.splitlines()
+    assert lines[1:] == ["partly luck"]
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_equal_configs_are_told(cli: Cli, two_runs: Path) -> None:

@@ -9,8 +9,9 @@ from resnetctl.runs import RunDir, create
 from resnetctl.tasks.runs.comparison import chosen, compare
 
 
-def run(folder: Path, name: str, config: str) -> RunDir:
-    made = create(folder, name, config=config, sources={}, env={})
+def run(folder: Path, name: str, config: str, **digests: str) -> RunDir:
+    data = {"data": {"name": "digits", "digests": digests}} if digests else {}
+    made = create(folder, name, config=config, sources={}, env=data)
     made.log({"epoch": 1, "val_top1": 0.5}, {"epoch": 1})
     return made
 
@@ -60,3 +61,28 @@ def test_a_comparison_needs_two_runs_that_can_be_read(tmp_path: Path) -> None:
         compare([one])
     with pytest.raises(ConfigError):
         compare([one, run(tmp_path, "two", "= =")])
+
+
+def test_replaced_data_is_shown_and_its_val_accuracies_do_not_compare(tmp_path: Path) -> None:
+    one, same, other = (
+        run(tmp_path, name, "", train=train, test="ef") for name, train in (("a", "ab"), ("b", "ab"), ("c", "cd"))
+    )
+    report = compare([one, other])
+    assert report.data == {"data.digests.train": ("ab", "cd")}
+    assert not report.same_val
+    assert (compare([one, same]).data, compare([one, same]).same_val) == ({}, True)
+
+
+def test_another_split_seed_chooses_other_val_images_unless_the_data_has_its_own(tmp_path: Path) -> None:
+    def pair(**digests: str) -> list[RunDir]:
+        folder = tmp_path / "-".join(digests)
+        return [run(folder, str(seed), f"split_seed = {seed}\n", **digests) for seed in (0, 1)]
+
+    assert not compare(pair(train="ab")).same_val
+    assert compare(pair(train="ab", val="gh")).same_val
+
+
+def test_a_run_without_val_numbers_is_no_other_measurement(tmp_path: Path) -> None:
+    one = run(tmp_path, "one", "", train="ab")
+    none = create(tmp_path, "two", config="", sources={}, env={"data": {"name": "x", "digests": {"train": "cd"}}})
+    assert compare([one, none]).same_val
