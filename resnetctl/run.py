@@ -8,15 +8,16 @@ from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetctl.errors import UsageError
 from resnetctl.report.base import lines
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir, all_runs
-from resnetctl.runs.log import with_speed
 from resnetctl.system import settings as machine
-from resnetctl.system import storage
+
+if TYPE_CHECKING:
+    from resnetctl.report.curves import Curves
 
 SHOWN = ("epoch", "val_top1", "val_loss", "train_top1", "train_loss")  # of the kept epoch, in a notebook
 
@@ -52,32 +53,15 @@ class Run(TrainReport):
         Raises:
             UsageError: the run has fewer than two epochs.
         """
-        from resnetctl.report.page import curve_files
+        from resnetctl.report.curves import curves_of
 
-        files = curve_files(with_speed(self.history, RunDir(self.path).timings()))
-        if not files:
-            raise UsageError("a curve needs two epochs", where=str(self.path))
-        return Curves(files)
+        return curves_of(RunDir(self.path))
 
     def __fspath__(self) -> str:
         return str(self.path)
 
     def __repr__(self) -> str:
         return f"Run('{self.path}')"
-
-
-class Curves(dict[str, bytes]):
-    """SVG files by name."""
-
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write each curve into `folder`, which is created. Return the paths."""
-        storage.make_folder(Path(folder), parents=True)
-        for name, data in self.items():
-            storage.write(Path(folder) / name, data)
-        return [Path(folder) / name for name in self]
-
-    def _repr_html_(self) -> str:
-        return "".join(data.decode() for data in self.values())
 
 
 class History(list[dict[str, Any]]):

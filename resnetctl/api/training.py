@@ -122,8 +122,8 @@ def find_lr(
 ) -> "LrReport":
     """Try rising learning rates on the run that `train` with these arguments would start; write no run.
 
-    The report has the `proposal`, the `points` of the curve, and `plot()`, which returns an SVG. Arguments and errors
-    as `train`.
+    The report has the `proposal`, the `points` of the curve, and `plot()`, which a notebook draws. Arguments and
+    errors as `train`.
     """
     from resnetctl.tasks.train import find_lr as task
 
@@ -137,7 +137,7 @@ def sweep(
 ) -> "SweepReport":
     """Train the runs that a TOML file describes, or go on with a group; return what came out.
 
-    Arguments and errors as the command `sweep`. The report's `plot()` returns an SVG.
+    Arguments and errors as the command `sweep`. The report's `plot()` draws it in a notebook.
     """
     from resnetctl.tasks import resume, train
     from resnetctl.tasks.sweep import points, results, work

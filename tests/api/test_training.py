@@ -101,7 +101,7 @@ def test_a_sweep_returns_its_report_and_goes_on_where_it_stopped(tmp_path: Path)
     assert report.states["finished"] == 4
     assert [len(setting.seeds) for setting in report.settings] == [2, 2]
     assert report.settings[1].against_best is not None
-    assert "<svg" in report.plot().decode()
+    assert "<svg" in report.plot()._repr_html_()
     assert "lr 0.1" in report._repr_html_()
     assert rc.sweep("lr") == report
     with pytest.raises(UsageError, match="exists"):

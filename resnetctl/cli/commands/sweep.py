@@ -37,7 +37,7 @@ def show(parsed: Parsed[SweepShowOptions]) -> None:
     group, other = find_group(options.group, folder), options.against
     report = results.show(group) if other is None else results.compared(group, find_group(other, folder))
     if options.plot is not None:
-        storage.write(options.plot, report.plot())
+        storage.write(options.plot, report.plot()["sweep.svg"])
     show_results(report, as_json=options.as_json)
     if options.plot is not None:
         streams.say(streams.one_line(f"wrote {options.plot}"))

@@ -85,7 +85,7 @@ def find_lr(parsed: Parsed[TrainOptions]) -> None:
 
     report = watch(task(run_draft, settings.load()))
     if options.plot is not None:
-        storage.write(options.plot, report.plot())
+        storage.write(options.plot, report.plot()["find-lr.svg"])
     if options.as_json:
         streams.report(report)
     else:

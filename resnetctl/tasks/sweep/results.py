@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from resnetctl.errors import UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
+from resnetctl.report.curves import Curves
 from resnetctl.report.page import group_file
 from resnetctl.runs.group import Group
 from resnetctl.spec import Card
@@ -79,7 +80,7 @@ class SweepReport(Report):
             mean = setting.val_top1
             yield setting.label, "-" if mean is None else f"{mean.mean:.1%} (n = {mean.n})"
 
-    def plot(self) -> bytes:
+    def plot(self) -> Curves:
         """Return an SVG of the accuracies of all seeds, with the interval of each mean.
 
         Raises `UsageError` before the first run has finished.
@@ -87,7 +88,8 @@ class SweepReport(Report):
         shown = [(item.label, item.seeds, item.val_top1) for item in self.settings if item.val_top1]
         if not shown:
             raise UsageError("no run of the group has finished", where=self.path, hint=Call("sweep work", (self.path,)))
-        return group_file([(name, [*seeds.values()], mean.mean, mean.interval) for name, seeds, mean in shown])
+        rows = [(name, [*seeds.values()], mean.mean, mean.interval) for name, seeds, mean in shown]
+        return Curves({"sweep.svg": group_file(rows)})
 
 
 def show(group: Group) -> SweepReport:

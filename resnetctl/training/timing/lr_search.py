@@ -16,6 +16,7 @@ from resnetctl.engine.loop import Plan, StepResult, TrainState, fit, not_finite
 from resnetctl.errors import NonFinite
 from resnetctl.facts import Progress
 from resnetctl.report.base import Report
+from resnetctl.report.curves import Curves
 from resnetctl.report.page import curve_file
 from resnetctl.system.signals import Stop
 from resnetctl.training.job import Job
@@ -60,10 +61,11 @@ class LrReport(Report):
     optimizer: str
     points: tuple[LrPoint, ...]
 
-    def plot(self) -> bytes:
-        """Return an SVG of the smooth loss by the logarithm of the learning rate."""
+    def plot(self) -> Curves:
+        """Return an SVG of the smooth loss by the logarithm of the learning rate, which a notebook draws."""
         line = [(math.log10(point.lr), point.smooth) for point in self.points]
-        return curve_file(line, title="Loss by learning rate", names=("learning rate, as a power of 10", "loss"))
+        names = ("learning rate, as a power of 10", "loss")
+        return Curves({"find-lr.svg": curve_file(line, title="Loss by learning rate", names=names)})
 
     def rows_of_table(self) -> list[LrPoint]:
         """Return at most `ROWS` points, evenly spaced."""

@@ -147,7 +147,7 @@ def test_find_lr_prints_the_curve_and_a_proposal(cli: Cli, curve: LrReport, tmp_
     assert result.code == 0
     assert result.out.splitlines()[0].split("\t") == ["lr", "loss", "smooth"]
     assert "proposal: --lr 0.03, for sgd and batches of 64" in result.out
-    assert (tmp_path / "lr.svg").read_bytes() == curve.plot()
+    assert (tmp_path / "lr.svg").read_bytes() == curve.plot()["find-lr.svg"]
     assert cli("train", "--data", "digits", "--find-lr", "--json").json() == json.loads(json.dumps(curve.to_json()))
 
 

@@ -90,7 +90,7 @@ def test_the_report_is_one_json_document(group: Group) -> None:
 
 
 def test_the_plot_has_a_mark_for_each_seed_and_each_mean(group: Group) -> None:
-    drawing = show(group).plot().decode()
+    drawing = show(group).plot()["sweep.svg"].decode()
     assert drawing.startswith("<svg")
     assert drawing.count("<circle") == len(ACCURACY) + len(LR)
     assert "lr 0.2" in drawing
@@ -143,4 +143,4 @@ def test_only_seeds_are_one_setting_without_a_name(tmp_path: Path) -> None:
     (only,) = show(made).settings
     assert (only.name, only.seeds, only.against_best) == ("", {4: 0.4, 5: 0.5}, None)
     assert dict(show(made).rows()) == {"all runs": "45.0% (n = 2)"}
-    assert b"all runs" in show(made).plot()
+    assert b"all runs" in show(made).plot()["sweep.svg"]

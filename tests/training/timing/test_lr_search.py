@@ -101,8 +101,8 @@ def test_a_loss_that_is_not_finite_ends_the_search(monkeypatch: pytest.MonkeyPat
 
 def test_the_plot_is_an_svg_and_the_table_is_short() -> None:
     _, report = drain(job())
-    assert report.plot().startswith(b"<svg")
-    assert b"Loss by learning rate" in report.plot()
+    assert report.plot()["find-lr.svg"].startswith(b"<svg")
+    assert "<figcaption>Loss by learning rate</figcaption>" in report.plot()._repr_html_()
     assert 1 < len(report.rows_of_table()) <= lr_search.ROWS
     document = report.to_json()
     assert document["schema"] == "resnetctl.train.lr/1"
