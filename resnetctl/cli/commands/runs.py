@@ -207,6 +207,14 @@ def verify(parsed: Parsed[RunsShowOptions]) -> None:
         tables.table(["check", "result", "detail"], rows)
     for line in report.differences:
         streams.say(streams.printable(f"on this machine a resume would not be bit-identical: {line}"))
+    if report.missing:
+        from resnetctl.registry.folders import install_hints
+
+        names = " and ".join(f"{name} {version}" for name, version in report.missing.items())
+        verb = "resumed" if report.usable else "used or resumed"
+        streams.say(streams.notice(f"the run cannot be {verb} here without {names}, which this Python lacks:"))
+        for line in install_hints(report.missing):
+            streams.say(streams.printable(f"  {line}"))
     report.require()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,10 @@ from resnetctl.fields import plain
 from resnetctl.registry.folders import installed
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
+from resnetctl.spec import Plugins
 from resnetctl.system.safetensors import digest
 from resnetctl.system.settings import Settings
-from resnetctl.training.newest_checkpoint import Newest, differences, facts_then, newest
+from resnetctl.training.newest_checkpoint import Newest, card_of, differences, facts_then, newest
 from resnetctl.weights import file as weights_file
 from resnetctl.wording import counted
 
@@ -38,12 +40,21 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyReport(Report):
-    """All checks of a run. `differences`: changes of the machine that prevent a bit-identical resume."""
+    """All checks of a run.
+
+    Attributes:
+        differences: changes of the machine that prevent a bit-identical resume.
+        missing: plugins that the run needs and that are not installed, with their versions. Its files may be intact
+            all the same, so this is no failed check.
+        usable: whether `eval`, `predict` and `export` have the plugins that the weights need.
+    """
 
     schema: ClassVar[str] = "resnetctl.runs.verify/1"
     run: Path
     checks: tuple[Check, ...]
     differences: tuple[str, ...]
+    missing: Mapping[str, str]
+    usable: bool
 
     @property
     def passed(self) -> bool:
@@ -62,6 +73,8 @@ class VerifyReport(Report):
             "passed": self.passed,
             "checks": plain(self.checks),
             "differences": list(self.differences),
+            "missing": dict(self.missing),
+            "usable": self.usable,
         }
 
 
@@ -77,7 +90,14 @@ def verify(run: RunDir, settings: Settings) -> VerifyReport:
     """Check every file of a run. The report holds the failures; its `require` raises for them."""
     checker = _Checker(run, settings)
     checks = tuple(_outcome(name, check) for name, check in checker.all().items())
-    return VerifyReport(run=run.path, checks=checks, differences=tuple(checker.differences()))
+    missing = checker.missing()
+    return VerifyReport(
+        run=run.path,
+        checks=checks,
+        differences=tuple(checker.differences()),
+        missing=missing,
+        usable=not missing.keys() & checker.plugins().required.keys(),
+    )
 
 
 def _outcome(name: str, check: Callable[[], str]) -> Check:
@@ -129,7 +149,22 @@ class _Checker:
             device="cuda" if "gpu" in then else "cpu", precision=str(then.get("precision", "fp32"))
         )
         now = {**installed(then), **here, "threads": then.get("threads")}
-        return differences(then, now)
+        missing = self.missing()
+        return differences({key: value for key, value in then.items() if key not in missing}, now)
+
+    def missing(self) -> dict[str, str]:
+        """Return name and version of each plugin that the run used and that is not installed."""
+        used = {**self.plugins().required, **self.plugins().used}
+        present = installed(used)
+        return {name: wanted for name, wanted in used.items() if name not in present}
+
+    def plugins(self) -> Plugins:
+        """Return the plugins that the newest checkpoint names, or the weights of a run without a checkpoint."""
+        if self.newest.snapshot is not None:
+            return card_of(self.newest.snapshot).plugins
+        with contextlib.suppress(ResnetctlError):
+            return self.header.card.plugins
+        return Plugins()
 
     def config(self) -> str:
         config = self.run.read_config()

@@ -232,3 +232,18 @@ def test_diff_of_equal_runs_says_how_far_they_are_equal(cli: Cli, two_runs: Path
     assert cli("runs", "diff", "a", "b").out.splitlines()[-1].endswith("for 1 epoch; one run has 2 epochs")
     (two_runs / "b" / "metrics.jsonl").unlink()
     assert cli("runs", "diff", "a", "b").out.splitlines()[-1] == "No epoch of both runs can be compared"
+
+
+def test_verify_says_that_a_run_needs_a_plugin_that_is_gone(
+    cli: Cli, two_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from resnetctl.tasks.runs import verify
+
+    missing = {"resnetctl-gated": "0.1.0"}
+    for usable, words in ((False, "used or resumed"), (True, "resumed")):
+        report = verify.VerifyReport(run=two_runs / "a", checks=(), differences=(), missing=missing, usable=usable)
+        monkeypatch.setattr(verify, "verify", lambda *_, report=report: report)
+        result = cli("runs", "verify", "a")
+        assert result.code == 0, "the files are intact"
+        assert f"the run cannot be {words} here without resnetctl-gated 0.1.0" in result.err
+        assert "install resnetctl-gated 0.1.0" in result.err

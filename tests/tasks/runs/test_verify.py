@@ -1,5 +1,6 @@
 """A sound run passes; a change to any of its files fails the check of that file."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ from resnetctl import registry, runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import CheckFailed, InputError
-from resnetctl.spec import Arch
+from resnetctl.spec import Arch, Plugins
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
+from resnetctl.tasks.runs import verify as verify_module
 from resnetctl.tasks.runs.verify import VerifyReport, verify
 from resnetctl.tasks.train import train
+from resnetctl.training import newest_checkpoint
 
 NANO = Arch(name="nano", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar")
 
@@ -139,6 +142,20 @@ def test_a_changed_machine_is_named_but_fails_no_check(monkeypatch: pytest.Monke
     report = verified(run)
     assert report.passed
     assert [line.split(" -> ")[1] for line in report.differences] == ["ABACUS"]
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_missing_plugin_is_named_and_is_no_failed_check(required: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained("epochs=1")
+    gated = {"resnetctl-gated": "0.1.0"}
+    plugins = Plugins(used=gated, required=gated if required else {})
+    whole = newest_checkpoint.card_of
+    for module in (newest_checkpoint, verify_module):
+        monkeypatch.setattr(module, "card_of", lambda one: dataclasses.replace(whole(one), plugins=plugins))
+    report = verified(run)
+    assert (report.passed, report.missing, report.usable) == (True, gated, not required)
+    assert report.differences == (), "it is no mere difference in bits"
+    assert report.to_json()["missing"] == gated
 
 
 def test_the_json_document_lists_every_check() -> None:
