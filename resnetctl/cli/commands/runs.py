@@ -1,6 +1,6 @@
-"""`runs list`, `show`, `compare`, `diff`, `export`, `remove` and `verify`."""
+"""`runs list`, `show`, `plot`, `compare`, `diff`, `export`, `remove` and `verify`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
@@ -9,6 +9,7 @@ from resnetctl.cli.parser.store_options import (
     RunsDiffOptions,
     RunsExportOptions,
     RunsListOptions,
+    RunsPlotOptions,
     RunsRemoveOptions,
     RunsShowOptions,
 )
@@ -71,13 +72,30 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
     if parsed.options.as_json:
         streams.report(listing.show(run))
         return
-    facts, files = listing.facts(run), listing.files(run)
+    facts, files = listing.facts(run), listing.folded(listing.files(run))
     rows = [
         (key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block") and facts[key] is not None
     ]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
-    tables.pairs((name, tables.size(size)) for name, size in files.items())
+    tables.pairs(
+        (name, tables.size(size) if count == 1 else f"{counted(count, 'file')}, {tables.size(size)}")
+        for name, (count, size) in files.items()
+    )
+
+
+def plot(parsed: Parsed[RunsPlotOptions]) -> None:
+    """Run `runs plot`."""
+    from resnetctl.runs import find
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import curves
+
+    report = curves.plot(find(parsed.options.run, settings.load().runs_dir), parsed.options.out)
+    if parsed.options.as_json:
+        streams.report(report)
+        return
+    for path in report.files:
+        streams.result(streams.printable(str(path)))
 
 
 def compare(parsed: Parsed[RunsCompareOptions]) -> None:
@@ -153,14 +171,14 @@ def _parted(curves: "Parting") -> str:
 def export(parsed: Parsed[RunsExportOptions]) -> None:
     """Run `runs export`."""
     from resnetctl.system import storage
-    from resnetctl.tasks.runs.listing import flat
+    from resnetctl.tasks.runs.listing import flat, to_csv
 
     report = _listed(parsed.options)
     if parsed.options.as_json:
         streams.report(report)
         return
     rows = [flat(row) for row in report.runs]
-    text = _csv(rows)
+    text = to_csv(rows)
     if parsed.options.out is None:
         streams.result(streams.printable(text.rstrip("\n")))
         return
@@ -226,20 +244,6 @@ def _listed(options: RunsListOptions) -> "ListReport":
     return listing.list_runs(folder, sort=options.sort, where=options.where, reverse=options.reverse)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of all columns; a value that is a list is written as JSON."""
-    import csv
-    import io
-
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {key: _toml(value) if isinstance(value, list) else value for key, value in row.items()} for row in rows
-    )
-    return file.getvalue()
-
-
 def _toml(value: object) -> str:
     import json
 
@@ -290,6 +294,13 @@ COMMAND = Group(
             run=show,
             options=RunsShowOptions,
             examples=(("resnetctl runs show last --json", "config, metrics and timings"),),
+        ),
+        "plot": Command(
+            name="plot",
+            summary="Write the curves of a run as SVG files.",
+            run=plot,
+            options=RunsPlotOptions,
+            examples=(("resnetctl runs plot last --out figures", "loss, accuracy, learning rate and speed"),),
         ),
         "compare": Command(
             name="compare",

@@ -128,3 +128,7 @@ class RunsRemoveOptions(Common):
 
 class RunsShowOptions(Common):
     run: str = argument("Run", metavar="RUN", default="last", complete="run")
+
+
+class RunsPlotOptions(RunsShowOptions):
+    out: Path | None = option(None, "Folder to write (default: RUN-curves)", short="-o", metavar="DIR", panel=USED)

@@ -1,7 +1,11 @@
 """`runs list`, `show` and `export`: the runs on disk, the unfinished ones too. No torch."""
 
 import contextlib
+import csv
 import hashlib
+import io
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ TITLES = {  # of columns on the screen, as keys for sorting and choosing
     "val_acc": ("val_top1", "val"), "test_acc": ("test_top1", "test"), "started": ("created",),
 }  # fmt: skip
 VAL_IMAGES = ("val_fraction", "split_seed")  # config keys that choose them
+MANY = 5  # files of a folder; more of them are one line on the screen
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
     "val": float | int, "test": float | int,
@@ -91,6 +96,18 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a row of `list_runs`, then its config by dotted key."""
     facts = {key: value for key, value in row.items() if key not in ("config", "evals")}
     return facts | {f"config.{key}": value for key, value in flatten(row.get("config", {})).items()}
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of all columns; a value that is a list is written as JSON."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in row.items()}
+        for row in rows
+    )
+    return file.getvalue()
 
 
 def show(run: RunDir) -> ShowReport:
@@ -200,6 +217,18 @@ def files(run: RunDir) -> dict[str, int]:
     """Return every file of the run with its size in bytes."""
     paths = sorted(path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(run.path)): path.stat().st_size for path in paths}
+
+
+def folded(sizes: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return count and bytes of each file of `files`; more than `MANY` files of one folder are one entry."""
+    folders = Counter(name.rpartition("/")[0] for name in sizes)
+    entries: dict[str, tuple[int, int]] = {}
+    for name, size in sizes.items():
+        folder = name.rpartition("/")[0]
+        key = f"{folder}/" if folder and folders[folder] > MANY else name
+        count, total = entries.get(key, (0, 0))
+        entries[key] = (count + 1, total + size)
+    return entries
 
 
 def _bests(rows: Sequence[Mapping[str, Any]]) -> list[bool]:

@@ -90,6 +90,24 @@ def test_show_prints_the_newest_run(cli: Cli, two_runs: Path) -> None:
     assert any(line.split() == ["metrics.jsonl", "30", "B"] for line in lines)
 
 
+def test_show_counts_the_files_of_a_full_folder(cli: Cli, two_runs: Path) -> None:
+    (two_runs / "a" / "report").mkdir()
+    for number in range(31):
+        (two_runs / "a" / "report" / f"{number}.safetensors").write_bytes(b"12")
+    lines = cli("runs", "show", "a").out.splitlines()
+    assert [line.split(maxsplit=1) for line in lines if "report" in line] == [["report/", "31 files, 62 B"]]
+
+
+def test_plot_writes_curves_and_prints_their_paths(cli: Cli, two_runs: Path) -> None:
+    with (two_runs / "a" / "metrics.jsonl").open("w") as file:
+        file.write('{"epoch": 1, "val_top1": 0.5}\n{"epoch": 2, "val_top1": 0.6}\n')
+    (path,) = cli("runs", "plot", "a", "--out", "figures").out.splitlines()
+    assert Path(path) == Path("figures/accuracy.svg")
+    assert Path(path).read_bytes().startswith(b"<svg")
+    assert cli("runs", "plot", "a", "--json").json()["files"] == [str(Path("a-curves/accuracy.svg"))]
+    assert cli("runs", "plot", "b").code == 2
+
+
 def test_show_prints_json(cli: Cli, two_runs: Path) -> None:
     document = cli("runs", "show", "a", "--json").json()
     assert document["schema"] == "resnetctl.runs.show/1"

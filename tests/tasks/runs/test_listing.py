@@ -252,3 +252,9 @@ def test_a_run_with_a_head_has_its_own_number(tmp_path: Path) -> None:
     row = listing.details(one)
     assert row["test"] == 0.25
     assert row["evals"]["digits-test"].keys() == {"data", "split", "primary", "map50", "count", "interval", "epoch"}
+
+
+def test_many_files_of_a_folder_are_one_entry() -> None:
+    few, many = ({f"report/{name}.safetensors": 10 for name in range(count)} for count in (5, 31))
+    assert listing.folded(few) == dict.fromkeys(few, (1, 10))
+    assert listing.folded({"config.toml": 3, **many}) == {"config.toml": (1, 3), "report/": (31, 310)}
