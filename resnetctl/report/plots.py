@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from statistics import median
 from typing import Any
 
 from resnetctl.report import svg
 from resnetctl.runs.log import val_key
 
 MAX_CLASSES = 25  # in the drawn confusion matrix
+SPIKE = 20  # times the median: a loss above it gives the plot a log axis
 MAX_ROWS = 40  # epochs in a table beside a curve
 CURVES = (
     ("loss", "Loss by epoch", "cross-entropy in nats", (("train", "train_loss"), ("val", "val_loss"))),
@@ -237,7 +239,12 @@ def curves(epochs: Sequence[Document]) -> Iterator[Plot]:
         yield Plot(
             name=name,
             title=title,
-            drawing=svg.lines(series, title=f"{title}; the table has the numbers", names=("epoch", axis)),
+            drawing=svg.lines(
+                series,
+                title=f"{title}; the table has the numbers",
+                names=("epoch", axis),
+                is_log=name == "loss" and _has_spike(series),
+            ),
             header=("epoch", *(word for word, _ in series)),
             rows=tuple((str(line["epoch"]), *(_number(line.get(key)) for key in keys)) for line in shown),
         )
@@ -270,6 +277,12 @@ def _difference_row(name: str, item: Document) -> tuple[str, ...]:
         f"{100 * low:+.2f} to {100 * high:+.2f}",
         item["verdict"],
     )
+
+
+def _has_spike(series: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> bool:
+    """Return whether one value would press all others flat: more than `SPIKE` times the median, all above 0."""
+    values = [y for _, line in series for _, y in line]
+    return min(values) > 0 and max(values) > SPIKE * median(values)
 
 
 def _is_number(value: object) -> bool:

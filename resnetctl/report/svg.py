@@ -52,6 +52,7 @@ class Axes:
     y: tuple[float, float]
     names: tuple[str, str]
     is_whole: bool = False
+    is_log: bool = False  # y holds logarithms to the base 10
 
     @property
     def left(self) -> float:
@@ -67,10 +68,11 @@ class Axes:
 
     def frame(self) -> Iterator[str]:
         """Yield grid lines, ticks and names."""
-        for value in ticks(*self.y):
+        for value in ticks(*self.y, is_whole=self.is_log):
             x, y = self.place(self.x[0], value)
             yield element("line", x1=x, y1=y, x2=WIDTH - RIGHT, y2=y, class_="grid")
-            yield text(label(value), x=x - 8, y=y + 4, class_="tick end")
+            words = label(10**value) if self.is_log else label(value)
+            yield text(words, x=x - 8, y=y + 4, class_="tick end")
         for value in ticks(*self.x, is_whole=self.is_whole):
             x, y = self.place(value, self.y[0])
             yield text(label(value), x=x, y=y + 18, class_="tick middle")
@@ -98,14 +100,24 @@ def legend(names: Sequence[tuple[str, str]], *, left: float = LEFT) -> Iterator[
         x += 36 + LETTER * len(name)
 
 
-def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, title: str, names: tuple[str, str]) -> str:
-    """Return a chart of up to three named lines."""
+def lines(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    title: str,
+    names: tuple[str, str],
+    is_log: bool = False,
+) -> str:
+    """Return a chart of up to three named lines. `is_log`: with a logarithmic y, whose numbers are above 0."""
+    if is_log:
+        series = [(name, [(x, math.log10(y)) for x, y in line]) for name, line in series]
+        names = (names[0], f"{names[1]} (log axis)")
     points = [point for _, line in series for point in line]
     axes = Axes(
         x=spread(x for x, _ in points),
-        y=_padded(*spread(y for _, y in points)),
+        y=_decades(*spread(y for _, y in points)) if is_log else _padded(*spread(y for _, y in points)),
         names=names,
         is_whole=all(float(x).is_integer() for x, _ in points),
+        is_log=is_log,
     )
     drawn = [axes.line(line, kind=f"s{place % SERIES}") for place, (_, line) in enumerate(series)]
     named = [(name, f"s{place % SERIES}") for place, (name, _) in enumerate(series)] if len(series) > 1 else []
@@ -134,6 +146,11 @@ def ticks(low: float, high: float, *, is_whole: bool = False) -> list[float]:
 def label(value: float) -> str:
     """Return the text of a tick."""
     return f"{value:.4g}".replace("-0", "0", 1) if abs(value) < 1e-12 else f"{value:.4g}"
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """Return the whole powers of ten around a range of logarithms."""
+    return float(math.floor(low)), float(math.ceil(high))
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:

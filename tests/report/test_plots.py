@@ -165,3 +165,21 @@ def test_the_curve_of_answers_goes_from_few_to_all() -> None:
 def test_columns_without_two_numbers_have_no_curve(value: object) -> None:
     lines = [{"epoch": 1, "train_loss": value}, {"epoch": 2, "train_loss": 0.5}]
     assert [plot.name for plot in curves(lines)] == (["loss"] if value is True else [])
+
+
+@pytest.mark.parametrize(("first", "is_log"), [(3000.0, True), (2.0, False)])
+def test_a_loss_with_a_spike_has_a_log_axis(first: float, is_log: bool) -> None:
+    lines = [{"epoch": epoch, "train_loss": loss} for epoch, loss in enumerate((first, 1.0, 0.5, 0.4), start=1)]
+    (loss,) = curves(lines)
+    assert ("(log axis)" in loss.drawing) == is_log
+    heights = [float(point.partition(",")[2]) for point in parts(loss, "polyline")[0].attrib["points"].split()]
+    assert heights == sorted(heights)
+    assert heights[3] - heights[1] > 15, "the later epochs are told apart"
+    ticks = [item.text for item in parts(loss, "text", **{"class": "tick end"})]
+    assert not is_log or {"1", "10", "100", "1000"} <= set(ticks)
+
+
+def test_a_loss_of_zero_has_no_log_axis() -> None:
+    lines = [{"epoch": epoch, "train_loss": loss} for epoch, loss in enumerate((300.0, 1.0, 0.0), start=1)]
+    (loss,) = curves(lines)
+    assert "(log axis)" not in loss.drawing
