@@ -7,9 +7,11 @@ runs with it, and a few pictures have other pixels without it.
 """
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 import resnetctl as rc
+from resnetctl.errors import ResnetctlError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,7 +51,13 @@ def app(predictor: rc.Predictor) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
-    app(rc.Predictor(parser.parse_args().target, top=TOP)).launch()  # refuses what is no classifier
+    target = parser.parse_args().target
+    try:
+        predictor = rc.Predictor(target, top=TOP)  # refuses what is no classifier
+    except ResnetctlError as error:
+        print(f"error: {error.shell_line()}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    app(predictor).launch()
 
 
 if __name__ == "__main__":

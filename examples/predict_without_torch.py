@@ -22,17 +22,38 @@ FILTERS = {
 }
 
 
-def main(argv: Sequence[str]) -> None:
-    """Print file, class and probability, one picture a line."""
-    session = onnxruntime.InferenceSession(argv[0], providers=["CPUExecutionProvider"])
+def main(argv: Sequence[str]) -> int:
+    """Print file, class and probability, one picture a line. Return 0, 2 for a usage error, 3 for an unusable file."""
+    if len(argv) < 2:
+        return refuse("name a model and images: python predict_without_torch.py MODEL.onnx IMAGE...", code=2)
+    try:
+        with open(argv[0], "rb"):  # onnxruntime says less about a missing file
+            session = onnxruntime.InferenceSession(argv[0], providers=["CPUExecutionProvider"])
+    except OSError as error:
+        return refuse(f"{argv[0]}: {error.strerror}. Write it with: resnetctl export RUN --onnx --out {argv[0]}")
+    except Exception as error:  # those of onnxruntime have no class in common
+        return refuse(f"{argv[0]} is no ONNX file: {error}")
     about = session.get_modelmeta().custom_metadata_map
-    names = json.loads(about["names"])
+    if not {"contract", "names"} <= about.keys():
+        return refuse(f"{argv[0]} has no metadata of resnetctl. Write one with: resnetctl export RUN --onnx")
+    names, code = json.loads(about["names"]), 0
     for path in argv[1:]:
-        image = ImageOps.exif_transpose(Image.open(path))
+        try:
+            image = ImageOps.exif_transpose(Image.open(path))
+        except OSError as error:  # the others are still classified
+            code = refuse(f"{path}: {error.strerror or 'is no image that Pillow can read'}. Leave it out")
+            continue
         inputs = {"image": whole(image)} if about["contract"] == "raw/1" else {"pixel_values": prepare(image, about)}
         (probabilities,) = session.run(["probabilities"], inputs)
         best = int(probabilities[0].argmax())
         print(f"{path}\t{names[str(best)]}\t{probabilities[0, best]:.4f}")
+    return code
+
+
+def refuse(reason: str, *, code: int = 3) -> int:
+    """Print a line on stderr and return the exit code."""
+    print("error: " + " ".join(reason.split()), file=sys.stderr)
+    return code
 
 
 def whole(image: Image.Image) -> np.ndarray:
@@ -68,4 +89,4 @@ def make_square(image: Image.Image, side: int, fit: str, resample: Image.Resampl
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -10,9 +10,11 @@ each of them.
 import argparse
 import contextlib
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import resnetctl as rc
+from resnetctl.errors import ResnetctlError
 
 LARGEST = 20_000_000  # bytes of a picture
 DROPPED = 1_000_000_000  # bytes of a larger one that are read and forgotten, so that its client sees the answer
@@ -70,7 +72,11 @@ def main() -> None:
     parser.add_argument("target", nargs="?", help="run, weights or ONNX file (default: the newest run)")
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
-    predictor = rc.Predictor(options.target, top=TOP, max_pixels=MOST_PIXELS)  # refuses what is no classifier
+    try:
+        predictor = rc.Predictor(options.target, top=TOP, max_pixels=MOST_PIXELS)  # refuses what is no classifier
+    except ResnetctlError as error:
+        print(f"error: {error.shell_line()}", file=sys.stderr)
+        sys.exit(error.exit_code)
     with server(predictor, port=options.port) as serving:
         print(f"{predictor} answers at http://127.0.0.1:{serving.server_port}")
         serving.serve_forever()

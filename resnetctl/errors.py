@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from resnetctl.hints import Call, Hint, Setting, in_python
+from resnetctl.hints import Call, Hint, Setting, in_python, in_shell
 
 LIBRARIES = {"resnetctl", "torch", "torchvision", "numpy", "PIL", "onnxruntime", "onnxscript"} | sys.stdlib_module_names
 
@@ -63,6 +63,13 @@ class ResnetctlError(Exception):
     def headline(self) -> str:
         """Message and `where`, in one line."""
         return self.message if self.where is None else f"{self.message} ({in_python(self.where)})"
+
+    def shell_line(self) -> str:
+        """Return headline, problems and hints as one line, with hints as shell commands: for a script's stderr."""
+        where = "" if self.where is None else f" ({in_shell(self.where)})"
+        hints = ["; or ".join(in_shell(hint) for hint in self.hint)] if self.hint else []
+        line = "; ".join([f"{self.message}{where}", *self.problems, *(f"try {hint}" for hint in hints)])
+        return " ".join(line.split())
 
     def __str__(self) -> str:
         """Return headline, problems and hints, with hints as Python calls."""

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from resnetctl import errors
-from resnetctl.errors import ResnetctlError, Stopped
+from resnetctl.errors import InputError, ResnetctlError, Stopped
 from resnetctl.hints import Call, Setting
 
 CODES = {
@@ -72,6 +72,12 @@ def test_str_lists_problems_and_hints_as_python_calls() -> None:
         "  try  lr=0.01",
         "       rc.evaluate('last')",
     ]
+
+
+def test_the_line_for_a_script_names_shell_commands() -> None:
+    error = InputError("no file", where="a.onnx", hint=[Call("runs list"), Call("export", ("r",), {"onnx": True})])
+    assert error.shell_line() == "no file (a.onnx); try resnetctl runs list; or resnetctl export r --onnx"
+    assert InputError("gone", problems=["a\nb"]).shell_line() == "gone; a b"
 
 
 def test_a_lack_of_memory_is_told_from_other_errors() -> None:

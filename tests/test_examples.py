@@ -139,6 +139,33 @@ def test_the_short_script_of_a_page_gives_the_numbers_of_predict_for_any_shape(
         assert run(here, sys.executable, "short.py") == f"{best['class']} {best['probability']:.4f}\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("serve.py runs/last/export/model-raw.onnx", 3, ["runs/last/export/model-raw.onnx", "resnetctl runs list"]),
+        ("serve.py runs/first/export/nix.onnx", 3, ["no such file", "resnetctl export runs/first --onnx"]),
+        ("gradio_app.py nowhere.onnx", 3, ["no such file (nowhere.onnx)", "try resnetctl runs list"]),
+        ("predict_without_torch.py", 2, ["MODEL.onnx IMAGE"]),
+        ("predict_without_torch.py nowhere.onnx a.jpg", 3, ["nowhere.onnx: No such file", "resnetctl export RUN"]),
+        ("predict_without_torch.py photos/zero/000.jpg a.jpg", 3, ["photos/zero/000.jpg is no ONNX file"]),
+        ("predict_without_torch.py runs/first/export/model.onnx a.jpg", 3, ["a.jpg: No such file"]),
+        ("predict_without_torch.py runs/first/export/model.onnx runs/first/config.toml", 3, ["is no image"]),
+    ],
+)
+def test_an_example_says_in_one_line_which_file_it_cannot_use(
+    bench: Path, line: str, code: int, words: list[str]
+) -> None:
+    script, *rest = line.split()
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), *rest],
+        cwd=bench, env=os.environ | environment(bench), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (code, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert all(word in said for word in words), said
+
+
 def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:
     lines = (EXAMPLES / "predict_without_torch.py").read_text().splitlines()
     imported = {line.split()[1].partition(".")[0] for line in lines if line.startswith(("import ", "from "))}
@@ -148,7 +175,7 @@ def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.py")), ids=lambda path: str(path.relative_to(EXAMPLES)))
 def test_an_example_imports_public_modules_only(path: Path) -> None:
     imported = re.findall(r"^\s*(?:from|import) (resnetctl(?:\.\w+)*)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(imported) <= {"resnetctl", "resnetctl.spec", "resnetctl.blocks", "resnetctl.testing"}
+    assert set(imported) <= {"resnetctl", "resnetctl.spec", "resnetctl.blocks", "resnetctl.errors", "resnetctl.testing"}
 
 
 def test_the_python_api_example_trains_measures_and_exports(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

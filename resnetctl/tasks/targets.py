@@ -304,7 +304,10 @@ def _no_weights(run: RunDir, settings: Settings) -> WeightsError:
 
 def _of_file(path: Path) -> Target:
     if not path.exists():
-        raise WeightsError("there is no such file", where=str(path), hint=Call("runs list"))
+        run = RunDir(path.parent.parent)  # of `RUN/export/model.onnx`
+        is_export = path.suffix == ".onnx" and run.weights.is_file()
+        write = [Call("export", (run.path,), {"onnx": True}, note="writes it")] if is_export else []
+        raise WeightsError("there is no such file", where=str(path), hint=[*write, Call("runs list")])
     if path.suffix in PICKLES:
         raise WeightsError(
             "weights of another program must be imported first",
