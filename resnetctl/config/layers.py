@@ -86,6 +86,7 @@ def from_recipe(name: str) -> Layer:
     """
     if name not in packaged_recipes():
         if name not in registry.names("recipe"):
+            registry.require_own_plugin("recipe", name)
             raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, recipes()))
         return layer(registry.get("recipe", name), f"recipe {name}")
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")

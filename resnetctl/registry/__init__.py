@@ -15,6 +15,7 @@ from resnetctl.registry.index import (
     notice,
     overlay,
     owned,
+    require_own_plugin,
     unknown_plugins,
 )
 from resnetctl.registry.kinds import KINDS, Kind, resolve
@@ -43,6 +44,7 @@ __all__ = [
     "owned",
     "passes",
     "refresh",
+    "require_own_plugin",
     "resolve",
     "unknown_plugins",
 ]

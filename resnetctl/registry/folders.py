@@ -7,16 +7,10 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resnetctl.registry.first_party import OWN
 from resnetctl.registry.metadata import normal_name
 
 MAX_BYTES = 1 << 20  # of a pyproject.toml
-OWN = frozenset(  # the plugins in the folder `plugins` of the source of resnetctl
-    f"resnetctl-{name}"
-    for name in (
-        *("attention", "detect", "fuse", "lite", "losses", "mix", "mlflow", "multilabel", "muon", "openvino"),
-        *("resnetd", "resnext", "segment", "speedrun", "tensorboard", "web"),
-    )
-)
 
 
 def distribution_in(folder: Path) -> str | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
+from resnetctl.registry.first_party import owner_of
+from resnetctl.registry.folders import install_hints, installed
 from resnetctl.registry.kinds import KINDS, Kind
 from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry, remedy
 from resnetctl.spec import Arch
@@ -89,13 +91,14 @@ def find(kind: Kind, name: str) -> Entry:
 
     Raises:
         UsageError: there is no such name; the error suggests a similar one.
-        PluginError: the name is ambiguous, disabled or stale.
+        PluginError: the name is ambiguous, disabled or stale, or of a plugin of the project that is not installed.
     """
     distribution, _, bare = name.rpartition(":")
     matches = [
         entry for entry in entries(kind) if entry.name == bare and normal_name(distribution) in ("", entry.distribution)
     ]
     if not matches:
+        require_own_plugin(kind, name)
         raise UsageError(f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), KINDS[kind].list_names()])
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:
@@ -109,6 +112,14 @@ def find(kind: Kind, name: str) -> Entry:
     if distribution and matches[0].status == "clash":
         return matches[0]
     raise _unusable(matches)
+
+
+def require_own_plugin(kind: Kind, name: str) -> None:
+    """Raise `PluginError` if a plugin of the project has `name`, and is not installed."""
+    distribution, _, bare = name.rpartition(":")
+    owner = owner_of(kind, bare)
+    if owner and normal_name(distribution) in ("", owner) and not installed([owner]):
+        raise PluginError(f"the {kind} '{bare}' needs the plugin {owner}", hint=install_hints({owner: ""}))
 
 
 def owned(arch: Arch, owners: Iterable[str]) -> Arch:
