@@ -7,6 +7,8 @@ from resnetctl.errors import PluginError, ResnetctlError, UsageError
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.spec import WeightsCard
 
+NO_PLUGIN = "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin"
+
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
     """Raise a `PluginError` when a distribution or the block is missing; give a notice of another version.
@@ -24,7 +26,7 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
             f"{'resuming this run needs' if resuming else 'these weights need'} {names}, "
             f"which {'is' if len(missing) == 1 else 'are'} not installed",
             where=str(path),
-            hint=install_hints(missing),
+            hint=[*install_hints(missing), *([] if resuming else [NO_PLUGIN])],
         )
     try:
         registry.distribution_of("block", card.arch.block)

@@ -42,6 +42,7 @@ def test_a_missing_distribution_is_exit_4_and_names_no_line_for_a_stranger(tmp_p
     assert caught.value.exit_code == 4
     assert caught.value.hint == (
         "install resnetctl-absent 1.2 from the folder or index where you have it: pip install ./FOLDER",
+        "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin",
     )
 
 

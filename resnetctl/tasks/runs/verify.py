@@ -247,7 +247,7 @@ class _Checker:
     def onnx(self) -> str:
         files = [path for path in (self.run.onnx, self.run.raw_onnx, self.run.int8_onnx) if path.is_file()]
         if not files:
-            raise Skipped("nothing is exported")
+            raise Skipped("nothing is exported into the run")
         from resnetctl.deploy.onnx_checks import check
         from resnetctl.deploy.onnx_session import read_bytes
 

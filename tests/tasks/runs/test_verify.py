@@ -76,6 +76,7 @@ def test_an_unfinished_run_passes_the_checks_of_the_files_that_it_has() -> None:
     report = verified(run)
     assert report.passed
     assert {check.name for check in report.checks if check.passed is None} == {"summary", "onnx"}
+    assert "nothing is exported into the run" in {check.detail for check in report.checks}
 
 
 def edit(name: str, change: Callable[[str], str]) -> Callable[[runs.RunDir], None]:
