@@ -22,6 +22,7 @@ to do (`hint`). Raise it where the cause is known. `cli` prints hints as shell c
 import os
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from resnetctl.hints import Call, Hint, Setting, in_python, in_shell
 
@@ -154,6 +155,15 @@ def warn_caller(notice: str) -> None:
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
     warnings.warn(notice, ResnetctlWarning, stacklevel=level)
+
+
+def line_of_caller(frame: FrameType | None, *, until: str) -> str:
+    """Return the innermost line from `frame` outwards outside libraries, as `own_line`; "" at the module `until`."""
+    while frame is not None and frame.f_globals.get("__name__") != until:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
+            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def own_line(error: BaseException) -> str:

@@ -19,7 +19,11 @@ SEED = 0  # the kit is deterministic: a rule that fails once always fails
 
 
 class Broken(Exception):
-    """The rule does not hold; the text is the observed value."""
+    """The rule does not hold; the text is the observed value, and `place` the line of the object's code, if known."""
+
+    def __init__(self, seen: str, *, place: str = "") -> None:
+        super().__init__(seen)
+        self.place = place
 
 
 class Skipped(Exception):
@@ -53,7 +57,7 @@ class Finding:
         rule: name of the rule.
         seen: the observed value.
         fix: advice for the author; empty unless the rule failed.
-        place: the line of the object's code that raised, e.g. `blocks.py:57`; empty if none did.
+        place: the line of the object's code that raised or broke the rule, e.g. `blocks.py:57`; empty if unknown.
     """
 
     subject: str
@@ -71,10 +75,12 @@ class Finding:
     def __str__(self) -> str:
         """Return one line, with the fix of a failed rule."""
         place = f" (at {self.place})" if self.place else ""
-        return f"{self.subject}: {self.rule}: {self.seen}{place}" + (f". Fix: {self.fix}" if self.fix else "")
+        if not self.fix:
+            return f"{self.subject}: {self.rule}: {self.seen}{place}"
+        return f"{self.subject}: {self.rule}: {self.seen.removesuffix('.')}{place}. Fix: {self.fix}"
 
 
-ESSENTIAL = ("signature", "shapes")  # if one of these fails, later rules fail for the same reason
+ESSENTIAL = ("signature", "shapes", "input")  # if one of these fails, later rules fail for the same reason
 
 
 def judge(subject: str, name: str, *, rule: Rule, target: Any) -> Finding:
@@ -85,7 +91,7 @@ def judge(subject: str, name: str, *, rule: Rule, target: Any) -> Finding:
     except Skipped as reason:
         return Finding(subject=subject, rule=name, status="skipped", seen=str(reason))
     except Broken as broken:
-        return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix)
+        return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix, place=broken.place)
     except (Exception, SystemExit) as error:
         seen = f"{type(error).__name__}: {_first_line(error)}"
         return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix, place=own_line(error))

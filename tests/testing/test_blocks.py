@@ -70,6 +70,27 @@ class InPlace(BasicBlock):
         return super().forward(images.mul_(0.5))
 
 
+class Shrinks(BasicBlock):
+    def forward(self, images: Tensor) -> Tensor:
+        images *= 0.9
+        return super().forward(images)
+
+
+class AddsToShortcut(BasicBlock):
+    """A block that adds to its shortcut, which is the input itself where the shape stays."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        short: Tensor = images if self.downsample is None else self.downsample(images)
+        short += self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(images)))))
+        return torch.relu(short)
+
+
+class Around(BasicBlock):
+    def forward(self, images: Tensor) -> Tensor:
+        images.data.clamp_(max=0.5)
+        return super().forward(images)
+
+
 class Noisy(BasicBlock):
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + 0.1 * torch.rand(1)
@@ -221,6 +242,13 @@ def test_a_broken_block_breaks_its_rule(block: Any, rule: str, seen: str) -> Non
     assert not finding.ok
     assert seen in finding.seen
     assert finding.fix
+
+
+@pytest.mark.parametrize(("block", "line"), [(Shrinks, 1), (AddsToShortcut, 2), (InPlace, 1), (Around, 1)])
+def test_a_changed_input_is_one_finding_with_the_line_of_the_block(block: Any, line: int) -> None:
+    (finding,) = (one for one in judge_all("b", blocks.RULES, target=block) if not one.ok)
+    assert (finding.rule, finding.seen) == ("input", "the input was changed in place at stride 1")
+    assert finding.place == f"test_blocks.py:{block.forward.__code__.co_firstlineno + line}"
 
 
 def test_an_object_that_is_not_a_class_breaks_only_one_rule() -> None:

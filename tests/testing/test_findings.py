@@ -35,6 +35,13 @@ def test_the_finding_of_a_failed_rule_has_the_value_and_the_fix() -> None:
     assert str(finding) == "block b: r: it is 3. Fix: do this"
 
 
+def test_a_text_that_ends_with_a_full_stop_gets_no_second_one() -> None:
+    def raises(value: int) -> str:
+        raise Broken("set check=False.", place="b.py:7")
+
+    assert str(outcome(raises)) == "block b: r: set check=False (at b.py:7). Fix: do this"
+
+
 def test_exceptions_of_the_object_become_findings() -> None:
     def crash(value: int) -> str:
         raise SystemExit("gone\nand more")
