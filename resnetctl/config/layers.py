@@ -26,6 +26,8 @@ LOCAL_FILE = "resnetctl.toml"
 MAX_CONFIG = 2**18  # bytes of a config file
 MAX_DOTS = 64  # in one key
 SHOWN = 20  # unknown keys in an error
+OF_ARCH = "the arch sets the number and the width of its blocks"
+COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # such as 0,05
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
 # a layer that sets the key on the left removes the keys on the right from weaker layers
 SUPERSEDES = {
@@ -154,7 +156,8 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     known = [*kinds]
     unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in known)]
     problems = [
-        f"{key[:80]}: unknown key ({merged.origins[key]}); {suggest(key[:80], known)}" for key in unknown[:SHOWN]
+        f"{key[:80]}: unknown key ({merged.origins[key]}); {OF_ARCH if _is_of_arch(key) else suggest(key[:80], known)}"
+        for key in unknown[:SHOWN]
     ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
     # pydantic takes true for 1, which nobody means
@@ -168,11 +171,26 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     except ValidationError as error:
         problems += _problems(error, merged.origins)
     if problems:
+        lists = [Call("plugins list", settings={"kind": "arch"}), Call("plugins show", ("ARCH",))]
         raise ConfigError(
-            "the config has unknown keys" if unknown else "the config has wrong values", problems=problems
+            "the config has unknown keys" if unknown else "the config has wrong values",
+            problems=problems,
+            hint=lists if any(map(_is_of_arch, unknown)) else _point_for_comma(merged),
         )
     flat = flatten(config.model_dump())
     return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
+
+
+def _is_of_arch(key: str) -> bool:
+    """Return whether an unknown key names a part of an arch, which no config sets: `model.depth`, `widths`."""
+    name = key.removeprefix("model.")
+    return "." not in name and f"{name.removesuffix('s')}s" in ("blocks", "depths", "layers", "stages", "widths")
+
+
+def _point_for_comma(merged: Layer) -> list[Setting]:
+    """Return each number that was written with a decimal comma, with a point."""
+    commas = {key: text for key, text in merged.values.items() if isinstance(text, str) and COMMA.fullmatch(text)}
+    return [Setting(key, text.replace(",", ".")) for key, text in commas.items()]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,6 +28,7 @@ from resnetctl.config.layers import (
 )
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import ConfigError, UsageError
+from resnetctl.hints import in_shell
 from resnetctl.system import settings
 
 
@@ -46,6 +47,28 @@ def problems(*layers: Layer) -> tuple[str, ...]:
         resolve(TrainConfig, layers)
     assert caught.value.exit_code == 2
     return caught.value.problems
+
+
+@pytest.mark.parametrize("key", ["model.depth", "model.depths", "depth", "model.width", "widths", "model.blocks"])
+def test_a_part_of_an_arch_names_the_lists_of_archs(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, [from_sets([f"{key}=5"])])
+    assert caught.value.problems == (
+        f"{key}: unknown key (--set); the arch sets the number and the width of its blocks",
+    )
+    assert [in_shell(hint) for hint in caught.value.hint] == [
+        "resnetctl plugins list --kind arch",
+        "resnetctl plugins show ARCH",
+    ]
+
+
+def test_a_decimal_comma_suggests_a_point() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, [layer({"lr": "1,0", "optim.momentum": "0,95", "augment": "a,b"}, "flag")])
+    assert [in_shell(hint) for hint in caught.value.hint] == ["--lr 1.0", "--set optim.momentum=0.95"]
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, [layer({"lr": "x"}, "flag")])
+    assert not caught.value.hint
 
 
 # ---- one layer
