@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resnetctl.tasks.data.reports import CheckReport, DataReport, Listed, ShowReport
 
 SHOWN = 20  # classes in the table
+PHOTO_SIDE, FEW_PHOTOS = 96, 5_000  # photos have at least this side; fewer than these train better from ImageNet
 
 
 def list_data(parsed: Parsed[Common]) -> None:
@@ -157,7 +158,16 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
         tables.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
         streams.result(f"\nNext\n  resnetctl data show {report.name}")
         if len(report.card.classes) > 1:
-            streams.result(f"  resnetctl train --data {report.name}{_head(report.card)}")
+            streams.result(f"  {_training(report.card)}")
+
+
+def _training(card: "DatasetCard") -> str:
+    """Return the line that trains on a dataset: for few photos, one that starts from ImageNet."""
+    images = sum(card.splits.values())
+    is_photo = card.image.channels == 3 and card.image.resize >= PHOTO_SIDE
+    if card.truth == "labels" and is_photo and images < FEW_PHOTOS and card.vector is None:
+        return f"resnetctl finetune --data {card.name} --weights torchvision:resnet18"
+    return f"resnetctl train --data {card.name}{_head(card)}"
 
 
 def _head(card: "DatasetCard") -> str:
@@ -171,7 +181,8 @@ def _head(card: "DatasetCard") -> str:
     except PluginError:  # the dataset is stored: a broken plugin is told by the verb that needs it
         heads = []
     others = f"    or --head {', '.join(heads[1:])}" if heads[1:] else ""
-    return f" --arch resnet18 --head {heads[0] if heads else 'NAME'}{others}"
+    arch = "resnet18" if card.truth == "tags" else "resnet10_wd2"
+    return f" --arch {arch} --head {heads[0] if heads else 'NAME'}{others}"
 
 
 def _card(card: "DatasetCard") -> list[tuple[str, object]]:

@@ -67,6 +67,18 @@ def test_a_dataset_can_be_added_shown_and_removed(cli: Cli, photos: Path, machin
     assert cli("data", "show", "pets").code == 3
 
 
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--size", "224"], "resnetctl finetune --data pets --weights torchvision:resnet18"),
+        (["--size", "32"], "resnetctl train --data pets"),
+    ],
+)
+def test_photos_are_to_be_finetuned_from_imagenet(cli: Cli, photos: Path, flags: list[str], line: str) -> None:
+    added = cli("data", "add", "photos", "--name", "pets", *flags)
+    assert added.out.splitlines()[-2:] == ["  resnetctl data show pets", f"  {line}"]
+
+
 def test_an_existing_name_needs_replace(cli: Cli, photos: Path) -> None:
     assert cli("data", "add", "photos", "--name", "pets").code == 0
     assert cli("data", "add", "photos", "--name", "pets").code == 2

@@ -36,7 +36,7 @@ def test_data_add_show_and_check_know_boxes(cli: Cli) -> None:
     result = cli("data", "add", "cells")
     assert result.code == 0
     assert "boxes without area, left out: 1 (Annotations/p00.xml: object 2 ('bar'))" in result.out
-    assert "resnetctl train --data cells --arch resnet18 --head ssd" in result.out
+    assert "resnetctl train --data cells --arch resnet10_wd2 --head ssd" in result.out
     shown = cli("data", "show", "cells", "--sheet", "sheet.png")
     assert "boxes of class\ttrain\tval\ttest" in shown.out
     assert "(images without)\t2\t0\t1" in shown.out
