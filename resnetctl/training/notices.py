@@ -1,7 +1,8 @@
-"""Facts before the first step: `Started`, notices on settings that are rarely intended, and an estimate of the time."""
+"""Facts beside the steps: `Started`, notices on settings that are rarely intended and on losses, and an estimate."""
 
 import contextlib
 from collections.abc import Iterator
+from math import log
 
 from resnetctl import registry
 from resnetctl.config.duration import rough
@@ -10,8 +11,8 @@ from resnetctl.data.splits import eval_batches
 from resnetctl.data.storage.windows import classes_in_shards
 from resnetctl.engine import graph
 from resnetctl.engine.average import decay_at, steps_to_reach
-from resnetctl.engine.loop import TrainState
-from resnetctl.engine.metrics import measure
+from resnetctl.engine.loop import EpochResult, TrainState
+from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.schedule import smaller
 from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
@@ -25,6 +26,7 @@ from resnetctl.training.policy_schedule import until_epoch
 from resnetctl.wording import counted
 
 WHOLE_NETWORK = "compress"  # the origin of a teacher that `compress` chose: the network that it made smaller
+EXPLODED = 10  # times the loss of guessing
 MIXED = 0.7  # of the classes that a shard of shuffled images has
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
 
@@ -95,6 +97,27 @@ def verdict(job: Job, state: TrainState) -> Iterator[Notice]:
     """Yield a notice at the end of a run whose student is better on val than its teacher."""
     if job.teacher is not None and job.val is not None:
         yield from _weak_teacher(job, student=state.best.top1)
+
+
+def exploded(job: Job, result: EpochResult) -> Iterator[Notice]:
+    """Yield a notice if the val loss, or else the train loss, of an epoch is far above that of guessing."""
+    if job.head is not None:  # its loss has another scale
+        return
+    losses = {"train": result.train_loss} if job.config.objective.name == "cross-entropy" and not job.teacher else {}
+    losses |= {"val": result.val.loss} if isinstance(result.val, EvalReport) else {}
+    guess = log(max(2, len(job.classes)))
+    name, loss = max(losses.items(), key=lambda item: item[1], default=("", 0.0))
+    if loss > EXPLODED * guess:
+        finder = [Setting("find_lr", note="tries rising learning rates")] if type(job.config) is TrainConfig else []
+        yield Notice(
+            f"the {name} loss of epoch {result.epoch} is {loss:,.1f}, and guessing has {guess:.1f}: "
+            f"the learning rate of {job.config.lr:g} may be too high for this network",
+            hint=(
+                Setting("lr", job.config.lr / 4, note="or another smaller one, in a new run"),
+                *([] if job.config.warmup else [Setting("warmup", 1, note="begins with small steps")]),
+                *finder,
+            ),
+        )
 
 
 def _weak_teacher(job: Job, *, student: float) -> Iterator[Notice]:

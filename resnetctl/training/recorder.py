@@ -32,7 +32,7 @@ from resnetctl.system.signals import StopNow
 from resnetctl.training.dense import chosen_thresholds
 from resnetctl.training.failure import explain, mark
 from resnetctl.training.job import Job
-from resnetctl.training.notices import estimate, remarks, started, verdict
+from resnetctl.training.notices import estimate, exploded, remarks, started, verdict
 from resnetctl.training.session import Session
 from resnetctl.trust.fitting import ENOUGH, fit_card
 from resnetctl.weights.file import LoadedWeights, instantiate, instantiate_net, to_bytes
@@ -128,7 +128,7 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
     """
     job, state, run = session.job, session.state, session.run
     recorder = Recorder(run, job, world_size=session.plan.team.world_size)
-    clock, first = Clock(), state.step
+    clock, first, has_exploded = Clock(), state.step, False
     facts = fit(state, session.plan)
     with shared(facts, session.plan.team):
         recorder.require_space(state)
@@ -145,6 +145,10 @@ def consume(session: Session) -> Iterator[TrainFact | StepResult]:
                 with shared(facts, session.plan.team):
                     recorder.save_epoch(state, timed)
                 yield timed
+                if not has_exploded:
+                    told = [*exploded(job, fact)]
+                    has_exploded = bool(told)
+                    yield from told
             else:
                 _catch_up(fact, job, at=first + ESTIMATE_AFTER)
                 clock.training += time.monotonic() - before

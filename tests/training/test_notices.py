@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 from support.jobs import job
 
+from resnetctl.engine.loop import EpochResult
+from resnetctl.engine.metrics import EvalReport
 from resnetctl.facts import Notice
 from resnetctl.hints import Setting
 from resnetctl.training import notices as remarking
 from resnetctl.training.job import fresh_model, fresh_state
-from resnetctl.training.notices import estimate, remarks, started
+from resnetctl.training.notices import estimate, exploded, remarks, started
 
 
 def remarked(*sets: str) -> list[str]:
@@ -46,6 +48,30 @@ def test_a_graph_that_a_cpu_does_not_have_gets_a_notice() -> None:
             f"graph={level} does nothing here: the device is cpu, and only CUDA has graphs"
         ]
     assert remarked("threads=1", "graph=off") == remarked("threads=1", "graph=auto") == []
+
+
+def epoch(*, train: float, val: float) -> EpochResult:
+    report = EvalReport(**{field.name: 0 for field in dataclasses.fields(EvalReport)} | {"loss": val})  # type: ignore[arg-type]
+    numbers = {"first_lr": 0.1, "lr": 0.1, "train_top1": 0.1, "train_images": 54}
+    return EpochResult(epoch=3, step=9, train_loss=train, val=report, is_best=False, **numbers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "said"),
+    [(2.3, 14014.6, "val loss of epoch 3 is 14,014.6"), (500.0, 2.3, "train loss of epoch 3 is 500.0"), (2.3, 8.2, "")],
+)
+def test_a_loss_far_above_that_of_guessing_gets_a_notice(train: float, val: float, said: str) -> None:
+    settled = job("threads=1", "lr=0.1")
+    notices = list(exploded(settled, epoch(train=train, val=val)))
+    assert len(notices) == bool(said)
+    for notice in notices:
+        assert notice.text.startswith(f"the {said}, and guessing has ")
+        assert "the learning rate of 0.1 may be too high" in notice.text
+        assert [hint.name for hint in notice.hint if isinstance(hint, Setting)] == ["lr", "warmup", "find_lr"]
+
+
+def test_the_train_loss_of_another_objective_has_another_scale() -> None:
+    assert not list(exploded(job("threads=1", "objective.name=focal"), epoch(train=500.0, val=2.0)))
 
 
 def test_a_decay_that_the_run_is_too_short_for_gets_a_notice() -> None:

@@ -27,7 +27,7 @@ from resnetctl.system import settings
 from resnetctl.system.signals import Stop
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.training import recorder
+from resnetctl.training import notices, recorder
 from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.recorder import Clock, checkpoint_bytes, consume, shared
 from resnetctl.training.session import Session
@@ -269,3 +269,12 @@ def test_checkpoints_record_the_processes_only_if_the_result_depends_on_them() -
     for world_size in (1, 4):
         data = checkpoint_bytes(settled, state, world_size=world_size)
         assert checkpoint.from_bytes(data).machine["world_size"] == world_size
+
+
+def test_a_loss_that_explodes_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "EXPLODED", 0)
+    told = [
+        fact for fact in facts("epochs=3", "threads=1") if isinstance(fact, Notice) and "may be too high" in fact.text
+    ]
+    assert len(told) == 1
+    assert "of epoch 1 is" in told[0].text
