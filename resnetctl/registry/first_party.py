@@ -40,7 +40,7 @@ OWN = frozenset(f"resnetctl-{name}" for name in NAMES)  # in the folder `plugins
 
 
 def owner_of(kind: Kind, name: str) -> str:
-    """Return the distribution of the project's plugin that has the name, such as `resnetctl-web`; "" for no such."""
+    """Return the distribution of the project's plugin that has the name; "" for no such."""
     for plugin, groups in NAMES.items():
         if name in groups.get(KINDS[kind].plural, "").split():
             return f"resnetctl-{plugin}"
