@@ -132,7 +132,7 @@ def input_gradient(block: Any) -> str:
         entered = images(in_channels).requires_grad_()
         unit = make(block, in_channels, stride=stride).train()
         output = require_unchanged(unit, entered * 1.0, case=f"at stride {stride}")
-        (output * torch.randn_like(output)).sum().backward()
+        (output * torch.randn_like(output)).sum().backward()  # type: ignore[no-untyped-call]
         expect(entered.grad is not None and bool(entered.grad.any()), f"none at stride {stride}")
     return "reaches the input, which is unchanged"
 
