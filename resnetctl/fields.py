@@ -13,7 +13,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-MAX_NUMBER = 2**64  # no seed, count or mean in a card is larger
+MAX_NUMBER = 2**64  # no seed or count in a card is larger
+MAX_FLOAT = 3.5e38  # the loss of a run that diverged is a float32
 MAX_TEXT = 2**16  # characters of one value
 _WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", NoneType: "null"}
 
@@ -97,7 +98,7 @@ def _check_either(value: Any, kinds: tuple[Any, ...], key: str) -> None:
 
 def _is(value: Any, kind: Any) -> bool:
     if kind is float:
-        return _is(value, int) or (isinstance(value, float) and math.isfinite(value) and abs(value) < MAX_NUMBER)
+        return _is(value, int) or (isinstance(value, float) and math.isfinite(value) and abs(value) < MAX_FLOAT)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
     if kind is str:
