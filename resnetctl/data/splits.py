@@ -180,10 +180,11 @@ def _extended(
 
 
 def _settled(known: NDArray[np.int8], labels: Rows, groups: Rows) -> NDArray[np.int8]:
-    """Return what is known of each image from all images of its group, and nothing of a class without others than 1."""
+    """Return what is known of each image from all of its group, and nothing of groups with a class that has only 1."""
     has_none, has_one = (np.isin(groups, groups[known == value]) for value in (0, 1))
     settled = np.where(has_none, 0, np.where(has_one, 1, -1)).astype(np.int8)
-    settled[~np.isin(labels, labels[settled < 1])] = -1
+    has_only_ones = ~np.isin(labels, labels[settled < 1])
+    settled[np.isin(groups, groups[has_only_ones])] = -1
     return settled
 
 
