@@ -16,6 +16,7 @@ FINETUNE_BATCH = 64
 SMALLEST_BATCH = 16
 PHOTO = 64  # pixels; larger images are photos, not icons
 DEEP = 50  # blocks
+SHORT_STEPS, SHORT_WARMUP = 2000, "20%"  # of an SGD run; a deep network diverges in a short one that begins fast
 SHORT_DISTANCE, SHORT_RATE = 0.1, 0.002  # AdamW's learning rate x steps, at least, and the largest rate for it
 FEW_VAL = 100  # val images; below, chance decides which epoch is the best on them
 # keys whose default depends on data, network or weights, with the text of help screens
@@ -26,7 +27,7 @@ TRAIN_KEYS: Mapping[str, str] = {
     "optim.name": "sgd; short run: adamw",
     "lr": f"0.1 for a batch of {FULL_BATCH}; adam, adamw: 0.001",
     "weight_decay": "0.0005; photos: 0.0001; adamw: 0.05",
-    "warmup": f"0; from {DEEP} blocks on: 1; adam, adamw: 10%",
+    "warmup": f"0; from {DEEP} blocks on: 1; short run: {SHORT_WARMUP}; adam, adamw: 10%",
     "label_smoothing": "0, or as the dataset says",
     "val_fraction": "0.1, or as the dataset says",
     "sampler": "shuffle; remote data: windowed",
@@ -80,10 +81,12 @@ def suited(
     by_depth = {"warmup": 1.0} if sum(arch.depths) >= DEEP else {}
     by_card = {key: value for key, value in card.defaults.items() if key in TRAIN_KEYS}
     chosen = by_size | by_card | dict(asked or {})
+    few_images = _for_few_images(card, chosen)
     return together(
         layer(by_depth, f"arch {arch.name}"),
         layer(by_size, f"dataset {card.name}"),
-        _for_few_images(card, chosen),
+        few_images,
+        _for_few_steps(card, {**chosen, **few_images.values}),
         _for_short_run(card, chosen),
         layer(by_card, f"dataset {card.name}"),
         _for_optimizer(asked or {}),
@@ -135,6 +138,19 @@ def _for_few_images(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
         return Layer()
     values = {"batch_size": batch_size, "lr": 0.1 * batch_size / FULL_BATCH}
     return layer(values, _by_count(images, epochs))
+
+
+def _for_few_steps(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
+    """Return the warm-up of an SGD run of few steps: `benchmarks/warmup.md` has measurements.
+
+    The first steps at the whole learning rate throw a deep network back, and a short run does not recover from it.
+    """
+    images, epochs = card.splits.get("train", 0), _epochs(chosen)
+    steps = chosen.get("steps") or images * epochs / chosen.get("batch_size", FULL_BATCH)
+    if chosen.get("optim.name", "sgd") != "sgd" or not 0 < steps < SHORT_STEPS:
+        return Layer()
+    origin = _by_count(images, epochs) if epochs else f"rule: {counted(steps, 'step')}"
+    return layer({"warmup": SHORT_WARMUP}, origin)
 
 
 def _for_short_run(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:

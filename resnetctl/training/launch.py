@@ -26,7 +26,7 @@ from resnetctl.training.job import Job, fresh_state
 from resnetctl.training.processes import ready
 from resnetctl.training.recorder import checkpoint_bytes, consume
 from resnetctl.training.session import Session
-from resnetctl.training.timing.budget import choose_length
+from resnetctl.training.timing.budget import choose_length, watched
 from resnetctl.training.timing.tune import tune
 from resnetctl.training.trackers import tracked
 
@@ -77,8 +77,8 @@ def launch(
         UsageError: the budget is too short, or the run folder cannot be created.
         Stopped, WorkFailed: as `consume`.
     """
-    request = draft.request
-    job = yield from _choose_by_timing(job, model, draft)
+    began, request = time.monotonic(), draft.request
+    job = yield from _choose_by_timing(job, model, draft, began=began)
     state = fresh_state(job, model())
     if request.dry_run:
         yield from rehearse(job, state)
@@ -98,6 +98,8 @@ def launch(
     team.agree(is_last=True)
     with run.locked() if run is not None else nullcontext(), Stop() as stop:
         facts = consume(Session.of(job, state, stop=stop, run=run, team=team))
+        if request.budget:
+            facts = watched(facts, request.budget, began=began)
         yield from tracked(facts, request.track, run=run, config=job.config)
 
 
@@ -109,10 +111,10 @@ def config_text(config: TrainConfig) -> str:
 
 
 def _choose_by_timing(
-    job: Job, model: Callable[[], nn.Module], draft: Draft[TrainConfig]
+    job: Job, model: Callable[[], nn.Module], draft: Draft[TrainConfig], *, began: float
 ) -> Generator[Notice, None, Job]:
     """Time steps on states of their own; return the job with the chosen threads and length."""
-    began, request = time.monotonic(), draft.request
+    request = draft.request
     if not (request.budget or request.tune):
         return job
     yield Notice("timing a few steps first; the run does not keep them")

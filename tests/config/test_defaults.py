@@ -64,6 +64,29 @@ def test_the_origin_of_a_default_names_the_dataset_or_the_arch() -> None:
     assert suited_to_finetune(RECIPE, card()).origins == {"augment": "dataset d"}
 
 
+@pytest.mark.parametrize(
+    ("images", "asked", "origin"),
+    [
+        (1438, {"epochs": 15, "batch_size": 64}, "rule: 1,438 images, 15 epochs"),
+        (50_000, {"steps": 700}, "rule: 700 steps"),
+        (50_000, {"epochs": 5}, "rule: 50,000 images, 5 epochs"),
+        (400, {}, "rule: 400 images, 200 epochs"),
+        (50_000, {"epochs": 6}, ""),
+        (50_000, {"steps": 2000}, ""),
+        (1000, {"steps": 9, "optim.name": "muon"}, ""),
+        (0, {}, ""),
+    ],
+)
+def test_a_short_run_of_sgd_warms_up_for_a_fifth(images: int, asked: dict[str, Any], origin: str) -> None:
+    chosen = suited(deep(9, 9, 9), card_of(images), asked=asked)
+    assert (chosen.values.get("warmup"), chosen.origins.get("warmup", "")) == ("20%" if origin else None, origin)
+
+
+def test_a_dataset_may_refuse_the_warm_up_of_short_runs() -> None:
+    listed = dataclasses.replace(card(warmup=0.0, epochs=15), splits={"train": 1438})
+    assert suited(deep(18, 18, 18), listed).values["warmup"] == 0.0
+
+
 @pytest.mark.parametrize(("images", "batch_size"), [(2, 16), (245, 16), (1000, 32), (2000, 64), (50_000, 64)])
 def test_finetuning_on_few_images_uses_small_batches(images: int, batch_size: int) -> None:
     values = suited_to_finetune(RECIPE, card_of(images))

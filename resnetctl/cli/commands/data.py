@@ -156,7 +156,7 @@ def _done(report: "DataReport", *, as_json: bool) -> None:
         streams.say(f"{report.name} is already in the store; --replace builds it again")
     if report.card is not None:
         tables.pairs([("name", report.name), ("path", report.path), *_card(report.card)])
-        streams.result(f"\nNext\n  resnetctl data show {report.name}")
+        streams.result(f"\nNext\n  resnetctl data check {report.name}")
         if len(report.card.classes) > 1:
             streams.result(f"  {_training(report.card)}")
 

@@ -89,7 +89,8 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     tables.pairs([*rows, ("sha256", report.sha256)])
     if report.exporter is None:
         numbers = " --vectors FILE.csv" if report.reads_numbers else ""
-        lines = ["", "Next", f"  resnetctl eval {path}", f"  resnetctl predict {path} IMAGE...{numbers}"]
+        data = "" if report.names_data else " --data NAME"
+        lines = ["", "Next", f"  resnetctl eval {path}{data}", f"  resnetctl predict {path} IMAGE...{numbers}"]
         streams.result("\n".join(lines))
 
 

@@ -46,7 +46,7 @@ class ExportReport(Report):
     """The written file, and the images that it was checked on.
 
     `int8`: what int8 costs and gains, for such a file. `head`: its name; "" for a classifier.
-    `reads_numbers`: whether it reads numbers beside each image.
+    `reads_numbers`: whether it reads numbers beside each image. `names_data`: whether it names its dataset.
     """
 
     schema: ClassVar[str] = "resnetctl.export/1"
@@ -62,6 +62,7 @@ class ExportReport(Report):
     int8: Int8Report | None = None
     head: str = ""
     reads_numbers: bool = False
+    names_data: bool = True
     notices: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def export(
         input=input,
         head="" if card.head is None else card.head.name,
         reads_numbers=card.vector is not None,
+        names_data="name" in card.trained_on,
         notices=resolved.notices,
     )
     if to is not None:

@@ -13,9 +13,10 @@ from torch import nn
 from resnetctl.config.draft import Draft
 from resnetctl.config.duration import spoken
 from resnetctl.config.schema import TrainConfig
+from resnetctl.engine.loop import StepResult
 from resnetctl.engine.schedule import warmup_steps
 from resnetctl.errors import UsageError
-from resnetctl.facts import Notice
+from resnetctl.facts import Finished, Notice, TrainFact
 from resnetctl.hints import Setting
 from resnetctl.training.job import Job, fresh_state, lasting
 from resnetctl.training.timing.pace import Pace, pace
@@ -85,6 +86,25 @@ def with_length(job: Job, timing: Pace, *, seconds: float) -> Job | None:
     length = {"epochs": epochs, "steps": 0} if by_epochs else {"epochs": 0, "steps": steps}
     origins = {**job.origins, "epochs": ORIGIN, "steps": ORIGIN}
     return dataclasses.replace(job, config=job.config.model_copy(update=length), origins=origins)
+
+
+def watched(
+    facts: Iterator[TrainFact | StepResult], budget: float, *, began: float
+) -> Iterator[TrainFact | StepResult]:
+    """Yield all facts, and before `Finished` a notice if the run took longer than its budget.
+
+    Args:
+        budget: seconds of wall time.
+        began: `time.monotonic()` when the budget began.
+    """
+    for fact in facts:
+        taken = time.monotonic() - began
+        if isinstance(fact, Finished) and taken > budget:
+            yield Notice(
+                f"the run took {spoken(taken)}, its budget was {spoken(budget)}: steps were slower than when they were "
+                "timed, as beside other work"
+            )
+        yield fact
 
 
 def seconds_of(job: Job, timing: Pace) -> float:

@@ -44,7 +44,7 @@ def test_get_prints_the_card_and_the_next_commands(cli: Cli) -> None:
     result = cli("data", "get", "digits")
     lines = result.out.splitlines()
     assert lines[0] == "name     digits"
-    assert lines[-3:] == ["Next", "  resnetctl data show digits", "  resnetctl train --data digits"]
+    assert lines[-3:] == ["Next", "  resnetctl data check digits", "  resnetctl train --data digits"]
     assert result.err.splitlines()[-1] == "storing digits: 1,797 images"
     again = cli("data", "get", "digits")
     assert (again.code, again.err) == (0, "digits is already in the store; --replace builds it again\n")
@@ -76,7 +76,7 @@ def test_a_dataset_can_be_added_shown_and_removed(cli: Cli, photos: Path, machin
 )
 def test_photos_are_to_be_finetuned_from_imagenet(cli: Cli, photos: Path, flags: list[str], line: str) -> None:
     added = cli("data", "add", "photos", "--name", "pets", *flags)
-    assert added.out.splitlines()[-2:] == ["  resnetctl data show pets", f"  {line}"]
+    assert added.out.splitlines()[-2:] == ["  resnetctl data check pets", f"  {line}"]
 
 
 def test_an_existing_name_needs_replace(cli: Cli, photos: Path) -> None:

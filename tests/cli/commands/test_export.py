@@ -54,6 +54,11 @@ def test_export_prints_the_report_as_text(cli: Cli, calls: list[Any]) -> None:
     assert calls == [(None, {"out": None, "images": None, "gate": "real", "input": "float"})]
 
 
+def test_a_file_that_names_no_dataset_needs_one_to_be_evaluated(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "export", lambda *_, **__: dataclasses.replace(REPORT, names_data=False))
+    assert "  resnetctl eval runs/a/export/model.onnx --data NAME" in cli("export", "--onnx").out.splitlines()
+
+
 def test_flags_reach_the_task(cli: Cli, calls: list[Any]) -> None:
     cli("export", "m.safetensors", "--onnx", "-o", "m.onnx", *CHECKED, "--input", "raw")
     options = {"out": Path("m.onnx"), "images": Path("photos"), "gate": "synthetic", "input": "raw"}

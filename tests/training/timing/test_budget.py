@@ -29,7 +29,7 @@ from resnetctl.training import launch
 from resnetctl.training.job import Job, fresh_model, prepare
 from resnetctl.training.plan import make_plan
 from resnetctl.training.timing import budget
-from resnetctl.training.timing.budget import choose_length, seconds_of, with_length
+from resnetctl.training.timing.budget import choose_length, seconds_of, watched, with_length
 from resnetctl.training.timing.pace import Pace
 
 PACE = Pace(step=1.0, images=16, check=4.0, save=1.0, timed=9)  # 4 steps an epoch: 9 s
@@ -54,6 +54,17 @@ def test_the_length_is_as_many_whole_epochs_as_the_time_allows(seconds: float, e
     assert chosen is not None
     assert (chosen.config.epochs, chosen.config.steps) == (epochs, 0)
     assert seconds_of(chosen, PACE) <= seconds
+
+
+@pytest.mark.parametrize(("limit", "texts"), [(300.0, []), (29.0, ["the run took 30.0 s, its budget was 29.0 s"])])
+def test_a_run_that_took_longer_than_its_budget_says_so_before_it_ends(
+    monkeypatch: pytest.MonkeyPatch, limit: float, texts: list[str]
+) -> None:
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: 37.0))
+    end = Finished(run=Path("runs/a"), summary={})
+    *before, last = watched(iter([Notice("first"), end]), limit, began=7.0)
+    assert last is end
+    assert [fact.text.partition(":")[0] for fact in before if isinstance(fact, Notice)] == ["first", *texts]
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(9.0, 4), (12.9, 4), (15.0, 5), (17.0, 7), (18.0, 8)])
