@@ -4,7 +4,7 @@ parse -> layers -> `draft` -> (dataset card, weights card) -> `Draft.settled`. T
 draft, so mistakes are reported before PyTorch is imported or data is fetched. The tasks receive the draft.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -87,9 +87,9 @@ class Draft(Generic[Config]):
         _require_policy(resolved.config.augment, resolved.origins["augment"])
         return resolved
 
-    def lasting(self, epochs: int, *, origin: str) -> "Draft[Config]":
-        """Return the draft with another length, which is stronger than that of the user."""
-        asked = merge([self.asked, layer({"epochs": epochs}, origin)])
+    def lasting(self, length: Mapping[str, int], *, origin: str) -> "Draft[Config]":
+        """Return the draft with other `epochs` and `steps`, which are stronger than those of the user."""
+        asked = merge([self.asked, layer(dict(length), origin)])
         return replace(self, asked=asked, config=resolve(self.kind, [self.base, asked]).config)
 
 

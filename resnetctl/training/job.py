@@ -230,16 +230,17 @@ def settle(
     return _with_graph(job, wanted=config.graph)
 
 
-def lasting(job: Job, epochs: int, *, draft: Draft[TrainConfig], origin: str) -> Job:
+def lasting(job: Job, length: Mapping[str, int], *, draft: Draft[TrainConfig], origin: str) -> Job:
     """Return the job with another length, and with what the rules give for it. All other choices stay.
 
     Args:
+        length: the keys `epochs` and `steps`; one of them is 0.
         draft: the draft of the job.
         origin: where the length comes from.
 
     Raises `ConfigError` when the batch that a rule gives has too few images for the shards.
     """
-    old, new = (each.settled(job.store.card) for each in (draft, draft.lasting(epochs, origin=origin)))
+    old, new = (each.settled(job.store.card) for each in (draft, draft.lasting(length, origin=origin)))
     before, after = flatten(old.config.model_dump()), flatten(new.config.model_dump())
     changed = [key for key in after if (after[key], new.origins[key]) != (before.get(key), old.origins.get(key))]
     values = flatten(job.config.model_dump()) | {key: after[key] for key in changed}

@@ -90,12 +90,15 @@ def test_the_number_of_images_sets_the_batch_size_of_train() -> None:
 def test_a_draft_with_another_length_gets_the_rules_for_it() -> None:
     few = dataclasses.replace(data(), splits={"train": 245})
     for asked in (to_train(), to_finetune(from_sets(["data=pets"]))):
-        other = asked.lasting(9, origin="budget")
+        other = asked.lasting({"epochs": 9, "steps": 0}, origin="budget")
         resolved = other.settled(few)
         assert (resolved.config.epochs, resolved.origins["epochs"]) == (9, "budget")
         assert resolved.origins["batch_size"] == "rule: 245 images, 9 epochs"
         assert "epochs" not in asked.asked.values
-    assert to_train(from_sets(["lr=0.3"])).lasting(9, origin="budget").settled(few).config.lr == 0.3
+    assert (
+        to_train(from_sets(["lr=0.3"])).lasting({"epochs": 9, "steps": 0}, origin="budget").settled(few).config.lr
+        == 0.3
+    )
 
 
 def test_an_optimizer_of_the_user_brings_its_learning_rate_to_finetune() -> None:

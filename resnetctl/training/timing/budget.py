@@ -53,9 +53,8 @@ def choose_length(
             raise _too_short(timed, timing, budget=request.budget, spent=spent)
         if request.shortens and fitting.steps * job.steps_per_epoch >= job.steps * fitting.steps_per_epoch:
             return job
-        chosen = fitting
-        if fitting.config.epochs:
-            chosen = lasting(job, fitting.config.epochs, draft=draft, origin=ORIGIN)
+        length = {key: getattr(fitting.config, key) for key in ("epochs", "steps")}
+        chosen = lasting(job, length, draft=draft, origin=ORIGIN)
         text = _choice(job, fitting, timing)
         if _kind_of_step(chosen) == _kind_of_step(timed):
             break

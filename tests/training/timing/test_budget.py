@@ -181,6 +181,15 @@ def test_the_epochs_of_the_budget_decide_the_rules_for_few_images(at_this_pace: 
     assert "without a budget it would be 200 epochs" in texts
 
 
+def test_a_budget_of_less_than_an_epoch_warms_up_as_that_number_of_steps_does(at_this_pace: None) -> None:
+    without_defaults("wide", train=800)
+    chosen, texts = length_chosen("batch_size=4", budget=130.0, data="wide")
+    assert texts.startswith(f"{chosen.config.steps} steps")
+    asked = to_train(from_sets(["data=wide", "batch_size=4", f"steps={chosen.config.steps}"]))
+    assert chosen.config == prepare(asked, open_store(settings.load().data_dir, "wide")).config
+    assert chosen.config.warmup == "20%"
+
+
 def test_values_of_the_user_are_stronger_than_the_rules_for_the_budget(at_this_pace: None) -> None:
     without_defaults("few")
     chosen, _ = length_chosen("lr=0.3", "threads=1", budget=20.0, data="few")
