@@ -17,6 +17,7 @@ SMALLEST_BATCH = 16
 PHOTO = 64  # pixels; larger images are photos, not icons
 DEEP = 50  # blocks
 SHORT_STEPS, SHORT_WARMUP = 2000, "20%"  # of an SGD run; a deep network diverges in a short one that begins fast
+FAST = 0.05  # learning rate; smaller ones need no warm-up
 SHORT_DISTANCE, SHORT_RATE = 0.1, 0.002  # AdamW's learning rate x steps, at least, and the largest rate for it
 FEW_VAL = 100  # val images; below, chance decides which epoch is the best on them
 # keys whose default depends on data, network or weights, with the text of help screens
@@ -143,11 +144,12 @@ def _for_few_images(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
 def _for_few_steps(card: DatasetCard, chosen: Mapping[str, Any]) -> Layer:
     """Return the warm-up of an SGD run of few steps: `benchmarks/warmup.md` has measurements.
 
-    The first steps at the whole learning rate throw a deep network back, and a short run does not recover from it.
+    The first steps at a high learning rate throw a deep network back, and a short run does not recover from it.
     """
     images, epochs = card.splits.get("train", 0), _epochs(chosen)
     steps = chosen.get("steps") or images * epochs / chosen.get("batch_size", FULL_BATCH)
-    if chosen.get("optim.name", "sgd") != "sgd" or not 0 < steps < SHORT_STEPS:
+    is_gentle = chosen.get("optim.name", "sgd") != "sgd" or chosen.get("lr", TrainConfig().lr) < FAST
+    if is_gentle or not 0 < steps < SHORT_STEPS:
         return Layer()
     origin = _by_count(images, epochs) if epochs else f"rule: {counted(steps, 'step')}"
     return layer({"warmup": SHORT_WARMUP}, origin)

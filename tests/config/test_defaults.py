@@ -71,6 +71,9 @@ def test_the_origin_of_a_default_names_the_dataset_or_the_arch() -> None:
         (50_000, {"steps": 700}, "rule: 700 steps"),
         (50_000, {"epochs": 5}, "rule: 50,000 images, 5 epochs"),
         (400, {}, "rule: 400 images, 200 epochs"),
+        (1000, {"epochs": 20}, ""),  # batches of 32 at .025
+        (1000, {"epochs": 20, "lr": 0.05}, "rule: 1,000 images, 20 epochs"),
+        (50_000, {"steps": 700, "lr": 0.01}, ""),
         (50_000, {"epochs": 6}, ""),
         (50_000, {"steps": 2000}, ""),
         (1000, {"steps": 9, "optim.name": "muon"}, ""),
