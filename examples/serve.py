@@ -3,8 +3,8 @@
     curl -T cat.jpg http://127.0.0.1:8000
 
 The network is loaded once; every request has a thread of its own. The answer is JSON: 200 for a picture, 400 without a
-byte, 405 for GET, 413 for too many bytes, 422 for what is no picture or has too many pixels. The server goes on after
-each of them.
+byte, 405 for GET, 413 for too many bytes, 415 for a form, 422 for what is no picture or has too many pixels. The server
+goes on after each of them.
 """
 
 import argparse
@@ -33,6 +33,9 @@ def server(predictor: rc.Predictor, *, port: int) -> ThreadingHTTPServer:
             length = self.headers.get("Content-Length", "")
             if not (length.isascii() and length.isdecimal() and int(length)):
                 self.answer(400, {"problem": "send the bytes of one picture"})
+            elif self.headers.get_content_maintype() == "multipart":
+                self.answer(415, {"problem": "send the bytes of one picture, not a form, e.g. curl -T cat.jpg ADDRESS"})
+                self.drop(min(int(length), DROPPED))
             elif int(length) > LARGEST:
                 self.answer(413, {"problem": f"send one picture of at most {LARGEST:,} bytes"})
                 self.drop(min(int(length), DROPPED))
@@ -74,10 +77,14 @@ def main() -> None:
     options = parser.parse_args()
     try:
         predictor = rc.Predictor(options.target, top=TOP, max_pixels=MOST_PIXELS)  # refuses what is no classifier
+        serving = server(predictor, port=options.port)
     except ResnetctlError as error:
         print(f"error: {error.shell_line()}", file=sys.stderr)
         sys.exit(error.exit_code)
-    with server(predictor, port=options.port) as serving:
+    except (OSError, OverflowError) as error:
+        print(f"error: port {options.port}: {error}; choose another one with --port", file=sys.stderr)
+        sys.exit(1)
+    with serving, contextlib.suppress(KeyboardInterrupt):
         print(f"{predictor} answers at http://127.0.0.1:{serving.server_port}")
         serving.serve_forever()
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import socket
 import subprocess
 import sys
 import threading
@@ -144,6 +145,7 @@ def test_the_short_script_of_a_page_gives_the_numbers_of_predict_for_any_shape(
     [
         ("serve.py runs/last/export/model-raw.onnx", 3, ["runs/last/export/model-raw.onnx", "resnetctl runs list"]),
         ("serve.py runs/first/export/nix.onnx", 3, ["no such file", "resnetctl export runs/first --onnx"]),
+        ("serve.py runs/first --port 99999", 1, ["port 99999", "--port"]),
         ("gradio_app.py nowhere.onnx", 3, ["no such file (nowhere.onnx)", "try resnetctl runs list"]),
         ("predict_without_torch.py", 2, ["MODEL.onnx IMAGE"]),
         ("predict_without_torch.py nowhere.onnx a.jpg", 3, ["nowhere.onnx: No such file", "resnetctl export RUN"]),
@@ -164,6 +166,19 @@ def test_an_example_says_in_one_line_which_file_it_cannot_use(
     (said,) = done.stderr.splitlines()
     assert said.startswith("error: ")
     assert all(word in said for word in words), said
+
+
+def test_the_server_says_that_its_port_is_taken(bench: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "serve.py"), "runs/first", "--port", str(port)],
+            cwd=bench, env=os.environ | environment(bench), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"error: port {port}: ")
+    assert said.endswith("choose another one with --port")
 
 
 def test_predicting_without_torch_imports_neither_torch_nor_resnetctl() -> None:
@@ -268,6 +283,7 @@ def test_the_server_answers_several_requests_at_once(here: Path) -> None:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    form = urllib.request.Request(url, b"--a", {"Content-Type": "multipart/form-data; boundary=a"}, method="POST")
     bad = {b"no picture": 422, b"": 400, solid_png(10_000): 422, bytes(21_000_000): 413}
     with ThreadPoolExecutor(4) as pool:
         refused = list(pool.map(post, bad))
@@ -278,10 +294,13 @@ def test_the_server_answers_several_requests_at_once(here: Path) -> None:
         too_long = connection.getresponse().status
         with pytest.raises(urllib.error.HTTPError, match="405") as looked:
             urllib.request.urlopen(url, timeout=60)
+        with pytest.raises(urllib.error.HTTPError, match="415") as form_sent:
+            urllib.request.urlopen(form, timeout=60)
         answers = list(pool.map(post, pictures))  # still alive
     serving.shutdown()
     serving.server_close()
     assert "curl -T" in json.load(looked.value)["problem"]
+    assert "not a form" in json.load(form_sent.value)["problem"]
     assert [status for status, _ in refused] == list(bad.values())
     assert all(result["problem"] for _, result in refused)
     assert "10000x10000 pixels are over the limit" in refused[2][1]["problem"]
