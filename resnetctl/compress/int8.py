@@ -144,8 +144,10 @@ def _not_slower(maker: _Maker, report: Int8Report) -> Int8Report:
 
 
 def slow_lines(report: Int8Report) -> list[str]:
-    """Return one line for each size of a batch at which int8 is slower than float32."""
-    return [_line(size, spread) for size, spread in report.speedup.items() if spread.median < 1]
+    """Return one line for each size of a batch at which int8 gains no time."""
+    slow = {size: spread for size, spread in report.speedup.items() if spread.median < SLOW}
+    words = {size: "slower than" if size in report.slow_sizes else "about as fast as" for size in slow}
+    return [f"int8 is {words[size]} float32 on this machine: {_line(size, slow[size])}" for size in slow]
 
 
 def _line(size: str, spread: Spread) -> str:

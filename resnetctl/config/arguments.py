@@ -34,7 +34,8 @@ def keywords(
     prefix = f"{key.rpartition('.')[0]}." if table is None else table and f"{table}."
     problems = {name: _problem(name, value, own, shared=shared, prefix=prefix) for name, value in args.items()}
     if wrong := [name for name, problem in problems.items() if problem]:
-        accepted = ", ".join(f"{name}={default!r}" for name, default in own.items())
+        optional = {name: value for name, value in own.items() if not isinstance(value, type)}  # no `Parameter.empty`
+        accepted = ", ".join(f"{name}={default!r}" for name, default in optional.items())
         raise ConfigError(
             f"{title} cannot use {', '.join(f'{key}.{name}' for name in wrong)}",
             problems=[problems[name] for name in wrong],

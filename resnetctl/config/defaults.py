@@ -227,7 +227,7 @@ def _by_count(images: int, epochs: int) -> str:
 def final_arch(model: ModelConfig) -> Arch:
     """Return the arch that `model` describes. The config's block arguments override those of the arch.
 
-    If the config names a block, the block arguments of the arch are dropped.
+    If the config names another block, the block arguments of the arch are dropped.
 
     Raises:
         UsageError: no arch has this name.
@@ -235,7 +235,7 @@ def final_arch(model: ModelConfig) -> Arch:
     """
     arch = registry.get("arch", model.arch)
     block = model.block or arch.block
-    block_args = ({} if model.block else dict(arch.block_args)) | model.block_args
+    block_args = ({} if block != arch.block else dict(arch.block_args)) | model.block_args
     changed = dataclasses.replace(
         arch,
         block=block,

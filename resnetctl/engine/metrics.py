@@ -49,7 +49,7 @@ class EvalReport(Card):
         loss: mean cross-entropy in nats.
         confusion: (K, K) counts; row i, column j: images of class i that were predicted as class j.
         interval: 95 % Wilson interval of `top1`.
-        seconds: wall time, reading and preprocessing included.
+        seconds: wall time, reading and preprocessing included; 0 for a stored pass, where no network ran.
     """
 
     top1: float

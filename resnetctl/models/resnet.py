@@ -1,5 +1,7 @@
 """The network that all archs share, with torchvision's module names: conv1 bn1 relu maxpool layer1.. avgpool fc."""
 
+import contextlib
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -14,7 +16,7 @@ from resnetctl.errors import ConfigError, PluginError, ResnetctlError
 from resnetctl.hints import Call, Setting
 from resnetctl.models.channels import Channels, narrow
 from resnetctl.models.layers import conv3x3, make_activation, make_norm, restyle
-from resnetctl.spec import Arch, ImageSpec
+from resnetctl.spec import Arch, ImageSpec, Scalar
 
 RATES = ("dropout", "drop_path")  # set by model.dropout and model.drop_path, never by block_args
 PLACE = ("stage", "index", "depth")  # where a block is, for blocks that name it
@@ -236,6 +238,29 @@ def _parameters(block: Any) -> tuple[list[str], bool]:
 def _accepts(arch: Arch, block: Any) -> str:
     known, _ = _parameters(block)
     return f"arguments of block '{arch.block}': {', '.join(known) or 'none'}"
+
+
+def with_defaults(arch: Arch) -> Arch:
+    """Return the arch with all arguments of a plugin's block, so that it stays the same when their defaults change.
+
+    The arguments of the core's blocks go with its version. `dilation` belongs to heads for masks (`models.dilation`).
+    """
+    if not registry.distribution_of("block", arch.block):
+        return arch
+    block = registry.get("block", arch.block)
+    parameters = inspect.signature(block).parameters
+    values = {name: parameters[name].default for name in _parameters(block)[0] if name != "dilation"}
+    defaults = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
+    return _published(dataclasses.replace(arch, block_args={**defaults, **arch.block_args}), defaults)
+
+
+def _published(arch: Arch, defaults: Mapping[str, Scalar]) -> Arch:
+    """Return the arch with the number of parameters of the registered one if both are the same."""
+    with contextlib.suppress(ResnetctlError):  # weights may name an arch that is not registered here
+        known = registry.get("arch", arch.name)
+        whole = dataclasses.replace(known, block_args={**defaults, **known.block_args}, stem=arch.stem)
+        return whole if dataclasses.replace(whole, params=arch.params) == arch else arch
+    return arch
 
 
 def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -> Iterator[nn.Sequential]:

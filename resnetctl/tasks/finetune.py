@@ -21,7 +21,7 @@ from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.models.dense import backbone_of, with_head
 from resnetctl.models.surgery import adapt_input, swap_head
-from resnetctl.spec import Arch, HeadCard, ImageSpec
+from resnetctl.spec import Arch, HeadCard, ImageSpec, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.training.dense import require_head
@@ -68,6 +68,7 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
         job = _prepare(draft, open_store(place.data_dir, name), start, teacher=teacher)
         if "size" not in chosen:
             yield from _scaled(job)
+        yield from _seen(job, start.weights.card)
         model, notices = _adapted(job, start)
         yield from notices
         # a copy for each call: timed steps must not train the weights that the run starts from
@@ -122,6 +123,19 @@ def _scaled(job: Job) -> Iterator[Notice]:
         verb = "reduced" if size < stored else "enlarged"
         hint = (Setting("size", "N", note="uses another size"),)
         yield Notice(f"images of {stored} px are {verb} to {size} px, the size of the weights", hint=hint)
+
+
+def _seen(job: Job, card: WeightsCard) -> Iterator[Notice]:
+    """Yield a notice if the weights come from the same dataset, and images that they trained on are in val now."""
+    data, digest = job.store.card, card.trained_on.get("digest", "")
+    is_same = digest == data.digests.get("train")
+    if job.split is None or not (is_same or digest in data.replaced) or (is_same and card.split == job.split):
+        return
+    why = "they had another val split" if is_same else f"'{data.name}' was replaced since"
+    yield Notice(
+        f"the weights have trained on images that are in val now ({why}): val accuracy is too good, and it chooses the "
+        "epoch; believe `eval`, on test"
+    )
 
 
 def _image_for(image: ImageSpec, channels: int) -> ImageSpec:

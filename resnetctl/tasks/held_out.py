@@ -226,6 +226,8 @@ def _changes(store: Store, card: WeightsCard, *, used: Split) -> Iterator[str]:
         )
     elif used == "test":
         yield f"dataset '{name}' was replaced since the weights were trained on it; its test has no image that they saw"
+    elif used == "val":
+        yield f"dataset '{name}' was replaced since the weights were trained on it: they have seen images of its val"
 
 
 def unchecked(gates: Gates, report: EvalReport | Measured) -> Iterator[str]:

@@ -104,6 +104,7 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
             where=str(request.out),
             hint=[Setting("out", "OTHER"), "or remove the file"],
         )
+    from resnetctl.models.resnet import with_defaults
     from resnetctl.weights import foreign, torchvision
 
     given = (request.data is not None) + (request.classes is not None)
@@ -115,7 +116,7 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
         )
     arch = registry.get("arch", request.arch)
     state = foreign.read_state(request.file)
-    arch = foreign.resolve(arch, state, file=request.file)
+    arch = with_defaults(foreign.resolve(arch, state, file=request.file))
     classes, image, notes = _described(request, settings, arch, state, source)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
     save(request.out, adopted)

@@ -35,7 +35,7 @@ from resnetctl.errors import ConfigError, DataError
 from resnetctl.hints import Setting
 from resnetctl.models.dense import parts, with_head
 from resnetctl.models.limits import require_first_size, require_statistics
-from resnetctl.models.resnet import build
+from resnetctl.models.resnet import build, with_defaults
 from resnetctl.models.surgery import freeze, initialise, zero_branches
 from resnetctl.spec import Arch, Calibration, HeadCard, ImageSpec, Transform, ValSplit, WeightsCard
 from resnetctl.system.machine import keep_freed_memory
@@ -185,7 +185,7 @@ def settle(
             where=str(store.path),
             hint="a dataset is a folder with one folder per class, not one of these folders",
         )
-    arch = arch.resolve_stem(image.size)
+    arch = with_defaults(arch.resolve_stem(image.size))
     device = claim_device(config.device, exact=config.exact)
     choices = {
         "device": str(device),

@@ -47,6 +47,14 @@ def test_wrong_arguments_are_listed_with_those_that_fit(args: dict[str, Any], pr
     assert caught.value.hint == ("arguments of optimizer 'f': rho=0.5, steps=3, name='a'",)
 
 
+def test_a_value_that_comes_from_elsewhere_is_not_offered() -> None:
+    def needs(groups: list[Any], *, lr: float, average: float = 0.9) -> None: ...
+
+    with pytest.raises(ConfigError) as caught:
+        keywords(needs, shared={}, args={"avg": 0.2}, key="optim.args", title="optimizer 'n'")
+    assert caught.value.hint == ("arguments of optimizer 'n': average=0.9",)
+
+
 @pytest.mark.parametrize(
     ("value", "default", "fits"),
     [(1, 0.5, True), (1.5, 1, False), (True, 1, False), (True, False, True), ("a", "b", True), (1, "b", False)],

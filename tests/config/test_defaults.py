@@ -205,6 +205,11 @@ def test_help_texts_of_defaults_name_the_values_that_the_rules_give() -> None:
         assert str(values["weight_decay"]) in FINETUNE_KEYS["weight_decay"]
 
 
+def test_the_block_of_the_arch_keeps_its_arguments() -> None:
+    assert final_arch(ModelConfig(arch="net", block="basic")) == NET
+    assert final_arch(ModelConfig(arch="net", block="preact_basic")).block_args == {}
+
+
 def arch_of(**model: Any) -> Arch:
     return final_arch(ModelConfig(arch="net", **model))
 

@@ -5,6 +5,7 @@ import inspect
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from resnetctl import registry
 from resnetctl.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
-from resnetctl.models.resnet import ResNet, build, count_params, minimum_size
+from resnetctl.models.resnet import ResNet, build, count_params, minimum_size, with_defaults
 from resnetctl.spec import Arch, ImageSpec
 
 TINY = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8))
@@ -24,6 +25,38 @@ TINY = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8))
 
 def image(size: int, channels: int = 3) -> ImageSpec:
     return ImageSpec(size=size, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)
+
+
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[BasicBlock]]:
+    """A plugin's block with arguments that have defaults."""
+
+    class Gated(BasicBlock):
+        def __init__(
+            self, in_channels: int, width: int, *, stride: int = 1, bias: float = 2.0, dilation: int = 1
+        ) -> None:
+            super().__init__(in_channels, width, stride=stride)
+            self.bias = bias
+
+    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: {"own": "1"} if name == "gated" else {})
+    with registry.overlay("block", gated=Gated):
+        yield Gated
+
+
+def test_an_arch_keeps_the_defaults_of_a_plugins_block(gated: type[BasicBlock]) -> None:
+    own = Arch(name="own", block="gated", depths=(1,), widths=(8,), params=9)
+    with registry.overlay("arch", own=own):
+        full = with_defaults(own.resolve_stem(32))
+        assert (full.block_args, full.params) == ({"bias": 2.0}, 9)
+        # a repeat names every argument, and is the same network
+        assert with_defaults(dataclasses.replace(full, params=None)) == full
+        other = dataclasses.replace(full, block_args={"bias": 1.0}, params=None)
+        assert with_defaults(other) == other
+
+
+def test_the_arguments_of_the_cores_blocks_go_with_its_version() -> None:
+    arch = registry.get("arch", "resnet20")
+    assert with_defaults(arch) is arch
 
 
 @pytest.mark.parametrize(("arch", "name"), [(resnet18, "resnet18"), (resnet50, "resnet50")])

@@ -212,6 +212,7 @@ def test_a_test_that_was_kept_is_said_to_be_unseen(store: Store) -> None:
         "dataset 'zoo' was replaced since the weights were trained on it; its test has no image that they saw"
     )
     assert not [text for text in evaluate(None, settings=settings.load(), split="train").notices if "replaced" in text]
+    assert "they have seen images of its val" in " ".join(evaluate(None, settings=settings.load(), split="val").notices)
 
 
 def test_classes_in_another_order_count_the_same(store: Store) -> None:

@@ -1,4 +1,5 @@
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_images_of_another_size_get_a_notice_unless_the_size_is_set(base: runs.R
     assert notice.format(32, "reduced") in tuned("data=large", name="a")[1]
     assert notice.format(4, "enlarged") in tuned("data=little", name="b")[1]
     assert "size of the weights" not in tuned(name="c")[1] + tuned("data=large", "size=8", name="d")[1]
+
+
+def test_weights_that_trained_on_images_of_val_get_a_notice(base: runs.RunDir) -> None:
+    notice = "the weights have trained on images that are in val now"
+    start = f"weights={base.weights}"
+    assert notice not in tuned("data=tiny", start, name="same")[1] + tuned(start, name="other")[1]
+    for number, sets in enumerate(("split_seed=1", "val_fraction=0.3")):
+        assert f"{notice} (they had another val split)" in tuned("data=tiny", start, sets, name=f"part-{number}")[1]
+    digest = read_card(base.weights).trained_on["digest"]
+    tiny(settings.load().data_dir, "larger", train=70)
+    card = settings.load().data_dir / "larger" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"replaced": {digest: True}}))
+    assert f"{notice} ('larger' was replaced since)" in tuned("data=larger", start, name="more")[1]
 
 
 def test_weights_of_an_unfinished_run_get_a_notice(base: runs.RunDir) -> None:

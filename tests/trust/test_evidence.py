@@ -25,6 +25,11 @@ def test_batches_are_joined_in_order() -> None:
     assert np.isfinite(evidence.features).all(), "a large feature is clipped, not made infinite"
 
 
+def test_a_stored_pass_has_no_time() -> None:
+    report = collect(predict, [(IMAGES, LABELS)]).measured(("a", "b"))
+    assert (report.count, report.seconds, report.images_per_second) == (5, 0.0, 0.0)
+
+
 def test_a_network_without_features_gives_none() -> None:
     assert collect(lambda images: (predict(images)[0], None), [(IMAGES, LABELS)]).features is None
 

@@ -10,8 +10,14 @@ from resnetctl.cli.screen.loading import torch_note
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from resnetctl.spec import Calibration
+    from resnetctl.spec import Arch, Calibration
     from resnetctl.tasks.weights import WeightsReport
+
+
+def _block(arch: "Arch") -> str:
+    """Return the block with its arguments."""
+    arguments = ", ".join(f"{name}={value}" for name, value in arch.block_args.items())
+    return f"{arch.block} ({arguments})" if arguments else arch.block
 
 
 def show(parsed: Parsed[WeightsShowOptions]) -> None:
@@ -53,7 +59,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
     tables.pairs(
         [
             ("file", report.path),
-            ("arch", f"{card.arch.name}   block {card.arch.block}, stem {card.arch.stem}"),
+            ("arch", f"{card.arch.name}   block {_block(card.arch)}, stem {card.arch.stem}"),
             ("params", tables.count(report.params)),
             ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
             (

@@ -103,8 +103,7 @@ def notices(report: Int8Report, *, store: Store, card: WeightsCard) -> Iterator[
     from resnetctl.compress import calibration
     from resnetctl.compress.int8 import slow_lines
 
-    for line in slow_lines(report):
-        yield f"int8 is slower than float32 on this machine: {line}"
+    yield from slow_lines(report)
     if report.float_layers:
         yield f"these layers stayed float32: {', '.join(report.float_layers)}"
     yield from calibration.val_notices(store, card)

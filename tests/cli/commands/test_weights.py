@@ -45,6 +45,16 @@ def test_show_prints_the_card(cli: Cli, report: task.ShowReport, monkeypatch: py
     ]
 
 
+def test_show_names_the_arguments_of_the_block(
+    cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arch = dataclasses.replace(report.card.arch, block_args={"shortcut": "A", "bias": 2.0})
+    changed = dataclasses.replace(report, card=dataclasses.replace(report.card, arch=arch))
+    monkeypatch.setattr(task, "show", lambda target, settings: changed)
+    shown = cli("weights", "show", "m.safetensors").out.splitlines()
+    assert shown[1] == "arch     resnet20   block basic (shortcut=A, bias=2.0), stem cifar"
+
+
 def test_show_lists_plugins_that_are_needed_and_that_were_used(
     cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
