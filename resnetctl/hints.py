@@ -98,7 +98,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return `"did you mean 'x'?"`, or None when no name is close. Among equally close names the longest match wins.
+    """Return `"did you mean 'x'?"`, or None when no name is close."""
+    guess = nearest(name, known)
+    return f"did you mean '{guess}'?" if guess else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name closest to `name`, or None. Among equally close names the longest match wins.
 
     Leading dashes do not count: all flags have them.
     """
@@ -110,7 +116,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
     bare, names = name.lstrip("-"), {other.lstrip("-"): other for other in sorted(known)}
     close = get_close_matches(bare, names, n=5)
-    return f"did you mean '{names[max(close, key=closeness)]}'?" if close else None
+    return names[max(close, key=closeness)] if close else None
 
 
 def _flag(name: str, value: object, named: Mapping[str, str]) -> str:

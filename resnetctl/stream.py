@@ -136,7 +136,7 @@ def layers(
     """Return the layers, weakest first. `set` and keyword arguments are one layer; a keyword argument wins."""
     files = ([from_recipe(recipe)] if recipe else []) + ([from_file(Path(config))] if config else [])
     if set is not None and not isinstance(set, Mapping):
-        raise UsageError("set takes a dict", where=Setting("set"), hint=Setting("set", {"optim.lr": 0.05}))
+        raise UsageError("set takes a dict", where=Setting("set"), hint=Setting("set", {"optim.nesterov": False}))
     return [*files, together(layer(dict(set or {}), "set"), keywords)]
 
 

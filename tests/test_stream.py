@@ -9,7 +9,7 @@ from support.datasets import tiny
 import resnetctl as rc
 from resnetctl import stream
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import UsageError
+from resnetctl.errors import ConfigError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Started
 from resnetctl.system import settings
 
@@ -44,6 +44,16 @@ def test_a_wrong_argument_raises_when_the_function_is_called() -> None:
         rc.stream.train(data="tiny", epoch=1)
     with pytest.raises(UsageError, match="unknown argument 'epoch'"):
         rc.stream.finetune(data="tiny", epoch=1)
+
+
+def test_the_name_of_an_argument_in_set_is_told_its_key_and_works_as_an_argument() -> None:
+    with pytest.raises(ConfigError) as caught:
+        rc.stream.train(set={"arch": "resnet20", "optimizer": "adamw"})
+    assert caught.value.problems == (
+        "arch: unknown key (set); did you mean 'model.arch'?",
+        "optimizer: unknown key (set); did you mean 'optim.name'?",
+    )
+    assert stream.keywords(TrainConfig, {"optimizer": "adamw"}).values == {"optim.name": "adamw"}
 
 
 def test_a_path_may_stand_for_text() -> None:

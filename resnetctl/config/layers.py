@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnetctl import registry
-from resnetctl.config.options import complaint, fields
+from resnetctl.config.options import complaint, fields, key_meant
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
@@ -153,12 +153,8 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     """
     merged = merge(layers)
     kinds = {key: field.annotation for key, field in fields(model)}
-    known = [*kinds]
-    unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in known)]
-    problems = [
-        f"{key[:80]}: unknown key ({merged.origins[key]}); {OF_ARCH if _is_of_arch(key) else suggest(key[:80], known)}"
-        for key in unknown[:SHOWN]
-    ]
+    unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in kinds)]
+    problems = [f"{key[:80]}: unknown key ({merged.origins[key]}){_advice(key[:80], model)}" for key in unknown[:SHOWN]]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
     # pydantic takes true for 1, which nobody means
     numbers = (int, float, int | str, float | str)
@@ -171,14 +167,29 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     except ValidationError as error:
         problems += _problems(error, merged.origins)
     if problems:
-        lists = [Call("plugins list", settings={"kind": "arch"}), Call("plugins show", ("ARCH",))]
         raise ConfigError(
             "the config has unknown keys" if unknown else "the config has wrong values",
             problems=problems,
-            hint=lists if any(map(_is_of_arch, unknown)) else _point_for_comma(merged),
+            hint=[*_lists(unknown, model), *_point_for_comma(merged)],
         )
     flat = flatten(config.model_dump())
     return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
+
+
+def _advice(key: str, model: type[BaseModel]) -> str:
+    """Return what to write instead of an unknown key, to follow its origin."""
+    if _is_of_arch(key):
+        return f"; {OF_ARCH}"
+    meant = key_meant(key, model)
+    return f"; did you mean '{meant}'?" if meant else ""
+
+
+def _lists(unknown: Sequence[str], model: type[BaseModel]) -> Iterator[Call]:
+    """Yield the verbs that list what can be written instead of unknown keys without a suggestion."""
+    if any(map(_is_of_arch, unknown)):
+        yield from (Call("plugins list", settings={"kind": "arch"}), Call("plugins show", ("ARCH",)))
+    if any(not _advice(key[:80], model) for key in unknown[:SHOWN]):
+        yield Call("config show", note="lists the keys")
 
 
 def _is_of_arch(key: str) -> bool:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from resnetctl.hints import nearest
+
 USED = "Most used"  # the panel of the first help screen
 
 
@@ -76,3 +78,36 @@ def flags(model: type[BaseModel]) -> list[Flag]:
                 )
             )
     return all_flags
+
+
+def key_meant(key: str, model: type[BaseModel]) -> str | None:
+    """Return the config key that an unknown key probably means, or None when none is close.
+
+    The name of a flag comes first (`arch` is `model.arch`), then the name of a table (`optim` is `optim.name`), then
+    the last part of a key (`nesterov` is `optim.nesterov`), then what is spelled most alike.
+    """
+    known = [name for name, _ in fields(model)]
+    names = _short_names(known, flags(model))
+    bare = key.lstrip("-").replace("-", "_").lower()
+    table, dot, last = bare.partition(".")
+    exact = names.get(bare) or names.get(bare.rpartition(".")[2])
+    if exact or not dot:
+        everything = names | {name: name for name in known}
+        return exact or everything.get(nearest(bare, everything) or "")
+    owner = names.get(table, "")
+    if owner and "." not in owner:  # `data.name`: the key is a value, not a table
+        return owner
+    return nearest(f"{owner.partition('.')[0] or table}.{last}", known) or owner or None
+
+
+def _short_names(known: list[str], shown: list[Flag]) -> dict[str, str]:
+    """Return config keys by the names of flags, by their tables and by their last parts; the first one stays."""
+    names: dict[str, str] = {}
+    for flag in shown:
+        names.setdefault(flag.flag.lstrip("-").replace("-", "_"), flag.key)
+    for name in known:
+        names.setdefault(name.partition(".")[0], name)
+    for name in known:
+        if not name.endswith((".name", ".args")):  # several tables have them
+            names.setdefault(name.rpartition(".")[2], name)
+    return names

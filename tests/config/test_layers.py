@@ -28,7 +28,7 @@ from resnetctl.config.layers import (
 )
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import ConfigError, UsageError
-from resnetctl.hints import in_shell
+from resnetctl.hints import Call, in_shell
 from resnetctl.system import settings
 
 
@@ -229,6 +229,22 @@ def test_unknown_keys_are_all_listed_with_origin_and_suggestion(toml: Any) -> No
     lines = problems(from_file(path), from_sets(["lrr=1"]))
     assert lines[0] == f"optim.nestorov: unknown key ({path}:2); did you mean 'optim.nesterov'?"
     assert lines[1] == "lrr: unknown key (--set); did you mean 'lr'?"
+
+
+def test_names_of_flags_in_a_file_are_told_their_keys(toml: Any) -> None:
+    path = toml('arch = "resnet20"\noptimizer = "adamw"\n')
+    assert problems(from_file(path), from_sets(["teacher=last"])) == (
+        f"arch: unknown key ({path}:1); did you mean 'model.arch'?",
+        f"optimizer: unknown key ({path}:2); did you mean 'optim.name'?",
+        "teacher: unknown key (--set); did you mean 'distill.teacher'?",
+    )
+
+
+def test_a_key_that_is_like_no_other_is_told_where_all_are_listed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, [layer({"zzz": 1}, "x.toml:1")])
+    assert caught.value.problems == ("zzz: unknown key (x.toml:1)",)
+    assert caught.value.hint == (Call("config show", note="lists the keys"),)
 
 
 def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:

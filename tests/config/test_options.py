@@ -1,8 +1,9 @@
 """Flags follow from the fields of a config model."""
 
+import pytest
 from pydantic import BaseModel
 
-from resnetctl.config.options import Flag, fields, flags, option
+from resnetctl.config.options import Flag, fields, flags, key_meant, option
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.spec import Scalar
 
@@ -69,3 +70,34 @@ def test_flags_and_short_forms_are_unique() -> None:
 
 def test_every_flag_has_a_help_text() -> None:
     assert all(flag.help for flag in flags(FinetuneConfig))
+
+
+@pytest.mark.parametrize("flag", flags(FinetuneConfig), ids=lambda flag: flag.flag)
+def test_the_name_of_every_flag_means_its_key(flag: Flag) -> None:
+    name = flag.flag.removeprefix("--")
+    spelled = {name, name.replace("-", "_"), name.upper(), flag.flag}
+    assert {key_meant(text, FinetuneConfig) for text in spelled} == {flag.key}
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("optimiser", "optim.name"),  # like a flag
+        ("optim", "optim.name"),  # a table
+        ("model", "model.arch"),
+        ("nesterov", "optim.nesterov"),  # the last part of a key
+        ("dropout", "model.dropout"),
+        ("optim.lr", "lr"),
+        ("model.epochs", "epochs"),
+        ("optimizer.momentum", "optim.momentum"),
+        ("optimizer.momentun", "optim.momentum"),
+        ("optimizer.name", "optim.name"),
+        ("data.name", "data"),  # a value as a table
+        ("optim.nestorov", "optim.nesterov"),  # spelled alike
+        ("lrr", "lr"),
+        ("zzz", None),
+        ("zzz.zzz", None),
+    ],
+)
+def test_an_unknown_key_means_a_flag_then_a_last_part_then_the_closest(key: str, meant: str | None) -> None:
+    assert key_meant(key, TrainConfig) == meant
