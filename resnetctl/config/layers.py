@@ -254,30 +254,47 @@ def to_toml(config: BaseModel, header: str = "") -> str:
     return tomlkit.dumps(document)
 
 
-def _parse(text: str, name: str) -> Layer:
+def tables(text: str, name: str, *, what: str = "config") -> dict[str, Any]:
+    """Return the tables of a TOML file. Raises `ConfigError`, which calls the file `what`."""
     for number, line in enumerate(text.splitlines(), start=1):
         if max(part.count(".") for part in line.split("=")) > MAX_DOTS:  # tomllib needs cubic time for such a key
             raise ConfigError(f"a key or a value has more than {MAX_DOTS} dots", where=f"{name}:{number}")
     try:
-        values = flatten(tomllib.loads(text))
+        return tomllib.loads(text)
     except RecursionError:
-        raise ConfigError("the config is nested too deep", where=name) from None
+        raise ConfigError(f"the {what} is nested too deep", where=name) from None
     except ValueError as error:  # also for an integer of over 4,300 digits
-        raise ConfigError(f"the config is not TOML: {str(error).partition(';')[0]}", where=name) from None
-    lines = _lines(text)
-    return Layer(values, {key: f"{name}:{lines[key]}" if key in lines else name for key in values})
+        raise ConfigError(f"the {what} is not TOML: {str(error).partition(';')[0]}", where=name) from None
 
 
-def _lines(text: str) -> dict[str, int]:
-    """Return the line number of each dotted key that has a line `key = value` of its own."""
-    numbers: dict[str, int] = {}
+def places(text: str, name: str) -> dict[str, str]:
+    """Return `name:line` of each dotted key that has a line `key = value` of its own.
+
+    A key of the second table `[[items]]` is `items.1.key`.
+    """
+    lines: dict[str, str] = {}
+    counts: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+        if header := re.match(r"\s*\[\[([^\[\]]+)\]\]", line):
+            item = header.group(1).strip()
+            counts[item] = counts.get(item, -1) + 1
+            table = f"{item}.{counts[item]}."
+        elif header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = header.group(1).strip() + "."
         elif key := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
-            numbers[table + key.group(1)] = number
-    return numbers
+            lines[table + key.group(1)] = f"{name}:{number}"
+    return lines
+
+
+def placed(values: Mapping[str, Any], places: Mapping[str, str], *, otherwise: str) -> Layer:
+    """Return the layer of values whose origin is the place of their key, or else `otherwise`."""
+    flat, lines = flatten(values), {_full(key): place for key, place in places.items()}
+    return Layer(flat, {key: lines.get(key, otherwise) for key in flat})
+
+
+def _parse(text: str, name: str) -> Layer:
+    return placed(tables(text, name), places(text, name), otherwise=name)
 
 
 def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:

@@ -1,80 +1,26 @@
-"""The runs of a sweep: which values each gets, from a TOML file or from a number of seeds.
-
-::
-
-    method = "grid"            # every combination; "random" draws `runs` of them; "list" takes the tables [[items]];
-                               # "optuna" chooses each of `runs` from the results before it
-    seeds = 3                  # each combination with three seeds
-    halving = 3                # optional: at each rung, only the best third goes on
-    [config]                   # what all runs share, any config key
-    data = "digits"
-    [vary]                     # values of each key; random also draws from { low = 0.01, high = 1.0, log = true }
-    lr = [0.05, 0.1]
-"""
+"""The runs of a sweep: which values each gets, from a file or from a number of seeds, and the group that they make."""
 
 import itertools
 import json
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
-
 from resnetctl import rng
 from resnetctl.config.draft import Draft, draft
-from resnetctl.config.layers import Layer, flatten, from_recipe, layer, nest
-from resnetctl.config.options import complaint
-from resnetctl.config.schema import Frozen, TrainConfig
-from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.config.layers import Layer, flatten, from_recipe, nest, placed
+from resnetctl.config.schema import TrainConfig
+from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, create_group, find_group
-from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.asking import suggest
-
-MAX_FILE = 2**18  # bytes
-MAX_RUNS = 10_000
+from resnetctl.tasks.sweep.file import MAX_RUNS, SweepFile, read_sweep
 
 Point = Mapping[str, Any]
-
-
-class SweepFile(Frozen):
-    """The keys of a sweep's TOML file."""
-
-    name: str = ""
-    method: Literal["grid", "random", "list", "optuna"] = "grid"
-    runs: int = Field(8, ge=1, le=MAX_RUNS)
-    seeds: int = Field(1, ge=1, le=MAX_RUNS)
-    seed: int = Field(0, ge=0)  # of the draws of "random" and "optuna"
-    halving: int = Field(0, ge=0)
-    recipe: str = ""
-    config: dict[str, Any] = Field({})
-    vary: dict[str, Any] = Field({})
-    items: list[dict[str, Any]] = Field([])
-
-
-def read_sweep(path: Path) -> SweepFile:
-    """Return the content of a sweep's file.
-
-    Raises:
-        InputError: there is no such file.
-        ConfigError: it is not TOML, or a key is wrong; all are listed.
-    """
-    text = storage.read_capped(path, MAX_FILE, error=InputError).decode(errors="replace")
-    try:
-        return SweepFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the sweep is not TOML: {error}", where=str(path)) from None
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {complaint(item)}" for item in error.errors()]
-        keys = [str(item["loc"][0]) for item in error.errors() if item["type"] == "extra_forbidden"]
-        known = TrainConfig.model_fields.keys() & keys
-        hint = [f"{key}: under [config] for all runs, or under [vary] with a list of values" for key in sorted(known)]
-        raise ConfigError("the sweep has wrong keys", where=str(path), problems=problems, hint=hint) from None
 
 
 def points(sweep: SweepFile) -> list[dict[str, Any]]:
@@ -103,12 +49,13 @@ def plan_sweep(sweep: SweepFile, settings: Settings, *, name: str, out: Path | N
     where = (out or settings.runs_dir, name)
     if sweep.method == "optuna":
         return _plan_search(sweep, settings, where=where)
-    return plan_group(_base(sweep), points(sweep), settings=settings, where=where, halving=sweep.halving)
+    each = points(sweep)
+    return plan_group(_base(sweep), each, settings=settings, where=where, halving=sweep.halving, sweep=sweep)
 
 
 def _base(sweep: SweepFile) -> list[Layer]:
     recipe = [from_recipe(sweep.recipe)] if sweep.recipe else []
-    return [*recipe, layer(sweep.config, "the sweep's config")]
+    return [*recipe, placed(sweep.config, sweep.places_in("config"), otherwise="the sweep's config")]
 
 
 def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str]) -> Group:
@@ -125,10 +72,18 @@ def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str
         key: values if isinstance(values, list) else [values["low"], values["high"]] for key, values in vary.items()
     }
     for number in range(max(map(len, ends.values()))):
-        _config(_base(sweep), {key: each[number % len(each)] for key, each in ends.items()}, number, settings=settings)
+        _config(
+            _base(sweep),
+            {key: each[number % len(each)] for key, each in ends.items()},
+            number,
+            settings=settings,
+            sweep=sweep,
+        )
     name = _name(0, first, count=sweep.runs)
     plan = {"keys": sorted(vary), "points": {name: first}, "search": sweep.model_dump()}
-    return create_group(*where, plan=plan, configs={name: _config(_base(sweep), first, 0, settings=settings)})
+    return create_group(
+        *where, plan=plan, configs={name: _config(_base(sweep), first, 0, settings=settings, sweep=sweep)}
+    )
 
 
 def ask(group: Group, settings: Settings) -> str | None:
@@ -189,13 +144,22 @@ def plan_seeds(asked: Draft[TrainConfig], settings: Settings, *, seeds: int) -> 
 
 
 def plan_group(
-    base: Sequence[Layer], each: Sequence[Point], *, settings: Settings, where: tuple[Path, str], halving: int = 0
+    base: Sequence[Layer],
+    each: Sequence[Point],
+    *,
+    settings: Settings,
+    where: tuple[Path, str],
+    halving: int = 0,
+    sweep: SweepFile | None = None,
 ) -> Group:
-    """Create the group `where` (folder and name) with a run for each point, on top of the layers `base`."""
+    """Create the group `where` (folder and name) with a run for each point, on top of the layers `base`.
+
+    `sweep` knows the lines of the keys, for errors.
+    """
     keys = sorted({key for point in each for key in point})
     named = {_name(number, point, count=len(each)): dict(point) for number, point in enumerate(each)}
     configs = {
-        name: _config(base, point, number, settings=settings, in_epochs=bool(halving))
+        name: _config(base, point, number, settings=settings, in_epochs=bool(halving), sweep=sweep)
         for number, (name, point) in enumerate(named.items())
     }
     if halving == 1:
@@ -203,11 +167,21 @@ def plan_group(
     return create_group(*where, plan={"keys": keys, "halving": halving, "points": named}, configs=configs)
 
 
-def _config(base: Sequence[Layer], point: Point, number: int, *, settings: Settings, in_epochs: bool = False) -> str:
+def _config(
+    base: Sequence[Layer],
+    point: Point,
+    number: int,
+    *,
+    settings: Settings,
+    in_epochs: bool = False,
+    sweep: SweepFile | None = None,
+) -> str:
     """Return the config file of a run, with the keys that were asked for. Raises for a wrong one."""
     import tomlkit
 
-    made = draft(TrainConfig, [*base, layer(nest(point), f"run {number} of the sweep")], settings=settings)
+    places = {} if sweep is None else sweep.places_of(point)
+    own = placed(nest(point), places, otherwise=f"run {number} of the sweep")
+    made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
     return tomlkit.dumps(nest(dict(made.asked.values)))
@@ -217,7 +191,8 @@ def _first_seed(sweep: SweepFile) -> int:
     """Return the seed of the shared config. Raises `ConfigError` if it is no number, or if the points have seeds."""
     seed = flatten(sweep.config).get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigError(f"the seed of the sweep's config is a whole number, not {seed!r}")
+        where = sweep.place("config.seed")
+        raise ConfigError(f"the seed of the sweep's config is a whole number, not {seed!r}", where=where)
     tables = sweep.items if sweep.method == "list" else [sweep.vary]
     if sweep.seeds > 1 and any("seed" in table for table in tables):
         raise ConfigError("the seeds are given twice", hint="seeds = 3, or a list of values for seed")
@@ -232,7 +207,8 @@ def _grid(sweep: SweepFile) -> Iterator[dict[str, Any]]:
     vary = _choices(sweep.vary)
     for key, values in vary.items():
         if not isinstance(values, list):
-            raise ConfigError(f"a grid needs a list of values for '{key}', not {values!r}")
+            where = sweep.place(f"vary.{key}")
+            raise ConfigError(f"a grid needs a list of values for '{key}', not {values!r}", where=where)
     for values in itertools.product(*vary.values()):
         yield dict(zip(vary, values, strict=True))
 
@@ -244,12 +220,12 @@ def _listed(sweep: SweepFile) -> Iterator[dict[str, Any]]:
 def _random(sweep: SweepFile) -> Iterator[dict[str, Any]]:
     vary = _choices(sweep.vary)
     for number in range(sweep.runs):
-        yield {key: _drawn(key, values, sweep.seed, number=number) for key, values in vary.items()}
+        yield {key: _drawn(sweep, key, values, number=number) for key, values in vary.items()}
 
 
-def _drawn(key: str, values: Any, seed: int, *, number: int) -> Any:
+def _drawn(sweep: SweepFile, key: str, values: Any, *, number: int) -> Any:
     """Return one value: an item of a list, or a number of a range. It depends on key, seed and number only."""
-    share = rng.derive(seed, f"sweep {key}", number) / 2**63
+    share = rng.derive(sweep.seed, f"sweep {key}", number) / 2**63
     if isinstance(values, list) and values:
         return values[int(share * len(values))]
     try:
@@ -260,7 +236,8 @@ def _drawn(key: str, values: Any, seed: int, *, number: int) -> Any:
         is_range = False
     if not is_range:
         raise ConfigError(
-            f"'{key}' needs a list of values, or a range such as {{ low = 0.01, high = 1.0, log = true }}"
+            f"'{key}' needs a list of values, or a range such as {{ low = 0.01, high = 1.0, log = true }}",
+            where=sweep.place(f"vary.{key}"),
         )
     drawn = math.exp(logs[0] + share * (logs[1] - logs[0])) if logs else low + share * (high - low)
     return round(drawn) if isinstance(low, int) and isinstance(high, int) else float(f"{drawn:.4g}")

@@ -9,7 +9,7 @@ from support.datasets import tiny
 from resnetctl.__main__ import main
 from resnetctl.runs.group import find_group
 from resnetctl.system import settings
-from resnetctl.tasks.sweep import points
+from resnetctl.tasks.sweep import file
 
 
 @pytest.fixture(autouse=True)
@@ -63,4 +63,4 @@ def test_a_group_that_does_not_exist_is_one_error(words: list[str], code: int) -
 def test_halving_on_the_command_line_is_stronger_than_the_file() -> None:
     assert main(["sweep", "lr.toml", "--queue-only", "--halving", "2"]) == 0
     assert find_group("lr", Path("runs")).plan()["halving"] == 2
-    assert points.read_sweep(Path("lr.toml")).halving == 0
+    assert file.read_sweep(Path("lr.toml")).halving == 0

@@ -17,8 +17,9 @@ from resnetctl.runs import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
+from resnetctl.tasks.sweep.file import SweepFile
 from resnetctl.tasks.sweep.halving import is_done
-from resnetctl.tasks.sweep.points import SweepFile, plan_sweep
+from resnetctl.tasks.sweep.points import plan_sweep
 from resnetctl.tasks.sweep.work import progress, work
 from resnetctl.tasks.train import train
 from resnetctl.training.launch import Trainer
