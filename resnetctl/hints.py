@@ -4,6 +4,7 @@ The command line writes `--lr 0.01` and `resnetctl eval runs/last`, Python write
 `rc.evaluate("runs/last")`. So code below the command line names config keys, arguments and verbs, never flags.
 """
 
+import json
 import os
 import shlex
 from collections.abc import Iterable, Mapping
@@ -87,6 +88,15 @@ def in_python(hint: Hint) -> str:
         arguments = [*arguments[:1], repr(targets[1:])]
     arguments += [_argument(name, value) for name, value in settings.items()]
     return _noted(f"rc.{PYTHON[hint.verb]}({', '.join(arguments)})", hint.note)
+
+
+def in_file(setting: Setting) -> str:
+    """Return the setting as a line of a TOML file."""
+    value = setting.value
+    if value is None:
+        return _noted(setting.name, setting.note)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else _toml(value)
+    return _noted(f"{setting.name} = {text}", setting.note)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

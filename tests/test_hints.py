@@ -6,7 +6,7 @@ import pytest
 
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
-from resnetctl.hints import ARGUMENTS, Call, Hint, Setting, closest, in_python, in_shell, suggest
+from resnetctl.hints import ARGUMENTS, Call, Hint, Setting, closest, in_file, in_python, in_shell, suggest
 
 CASES: list[tuple[Hint, str, str]] = [
     ("free some space", "free some space", "free some space"),
@@ -72,3 +72,16 @@ def test_dashes_of_flags_do_not_make_names_close() -> None:
     assert closest("--epocs", flags) == "did you mean '--epochs'?"
     assert closest("--datta", flags) == "did you mean '--data'?"
     assert closest("-", flags) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        (Setting("lr", 0.025), "lr = 0.025"),
+        (Setting("optim.name", "adamw", note="as timm"), 'optim.name = "adamw"    as timm'),
+        (Setting("optim.nesterov", False), "optim.nesterov = false"),
+        (Setting("augment"), "augment"),
+    ],
+)
+def test_a_setting_is_a_line_of_a_file(setting: Setting, line: str) -> None:
+    assert in_file(setting) == line

@@ -3,6 +3,7 @@
 A run is taken by its lock, resumed where it stopped, and left when it has a summary.
 """
 
+import contextlib
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from resnetctl.runs.group import Group
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
+from resnetctl.tasks.sweep.remarks import Remarks
 from resnetctl.training.launch import Trainer
 from resnetctl.wording import counted
 
@@ -32,6 +34,7 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
         Stopped: a signal came; the run is saved, and another worker resumes it.
         ResnetctlError: a run cannot be trained. A run whose numbers are not finite is left out instead.
     """
+    trainer = _quieted(group, trainer)
     if "search" in group.plan():
         yield from _search(group, settings, trainer=trainer)
         return
@@ -59,6 +62,22 @@ def _search(group: Group, settings: Settings, *, trainer: Trainer) -> Iterator[T
         asked = ask(group, settings)
     if left := [name for name in group.names() if not is_done(group, name, rung=0)]:
         yield _with_others(left)
+
+
+def _quieted(group: Group, trainer: Trainer) -> Trainer:
+    """Return a trainer whose runs say each notice once for a setting of the group."""
+    remarks = Remarks(group.plan()["keys"])
+
+    def quieted(facts: Generator[Any, None, Any], name: str) -> Iterator[Any]:
+        point = group.plan()["points"].get(name, {})
+        with contextlib.closing(facts):
+            for fact in facts:
+                yield from remarks.of(fact, point) if isinstance(fact, Notice) else [fact]
+
+    return Trainer(
+        start=lambda asked, settings: quieted(trainer.start(asked, settings), asked.request.name),
+        resume=lambda path, settings: quieted(trainer.resume(path, settings=settings), path.name),
+    )
 
 
 def _with_others(names: list[str]) -> Notice:

@@ -12,7 +12,8 @@ from support.tiny_runs import ARCH, files, notice_texts
 from support.tiny_runs import run as whole_run
 
 from resnetctl.errors import ConfigError, NonFinite
-from resnetctl.facts import EpochTimed, Finished
+from resnetctl.facts import EpochTimed, Finished, Notice
+from resnetctl.hints import Setting
 from resnetctl.runs import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
@@ -95,6 +96,20 @@ def test_a_run_with_broken_numbers_does_not_stop_the_others() -> None:
     assert "0-seed0 is left out" in notice_texts(worked(group, Trainer(start=start, resume=resume)))
     assert is_done(group, "0-seed0", rung=0)
     assert progress(group)["finished"] == 1
+
+
+def test_a_notice_of_every_run_is_said_once_for_a_setting() -> None:
+    group = grouped(seeds=3)
+
+    def start(asked: Any, settings: Any) -> Iterator[Any]:
+        seed = asked.config.seed
+        yield Notice(f"the loss is {seed + 50}.1", hint=(Setting("lr", 0.025), Setting("find_lr")))
+        yield from train(asked, settings)
+
+    facts = worked(group, Trainer(start=start, resume=resume))
+    (notice,) = [fact for fact in facts if isinstance(fact, Notice) and "the loss is" in fact.text]
+    assert notice.hint == ("lr = 0.025",)
+    assert sum(isinstance(fact, Finished) for fact in facts) == 3
 
 
 def searched(name: str, **more: Any) -> Group:

@@ -1,0 +1,46 @@
+"""The notices of the runs of a group: each is said once for a setting, with the keys of a config file."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from resnetctl.config.options import fields
+from resnetctl.config.schema import TrainConfig
+from resnetctl.facts import Notice
+from resnetctl.hints import Hint, Setting, in_file
+
+NUMBER = re.compile(r"\d[\d.,]*")
+
+
+class Remarks:
+    """What the runs of a group have said so far.
+
+    Args:
+        varied: the config keys that the group varies. No other value is suggested for them: the group tries its own.
+    """
+
+    def __init__(self, varied: list[str]) -> None:
+        self._varied = varied
+        self._known = {key for key, _ in fields(TrainConfig)}
+        self._said: set[tuple[str, str]] = set()
+
+    def of(self, notice: Notice, point: Mapping[str, Any]) -> Iterator[Notice]:
+        """Yield the notice of a run, unless a run with another seed has said the same, with or without other numbers.
+
+        Args:
+            point: the values that the group gave to the run.
+        """
+        setting = json.dumps({key: value for key, value in point.items() if key != "seed"}, default=str)
+        said = setting, NUMBER.sub("#", notice.text)
+        if said not in self._said:
+            self._said.add(said)
+            yield Notice(notice.text, hint=tuple(self._in_file(notice)))
+
+    def _in_file(self, notice: Notice) -> Iterator[Hint]:
+        """Yield the hints as a file says them. Flags of `train` that are no keys are left out."""
+        for hint in notice.hint:
+            if not isinstance(hint, Setting):
+                yield hint
+            elif hint.name in self._known and hint.name not in self._varied:
+                yield in_file(hint)
