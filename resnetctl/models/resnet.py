@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from resnetctl import registry
 from resnetctl.config.arguments import is_like
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.channels import Channels, narrow
 from resnetctl.models.layers import conv3x3, make_activation, make_norm, restyle
 from resnetctl.spec import Arch, ImageSpec, Scalar
@@ -214,7 +214,8 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
         elif name in PLACE and name in signature:
             problems.append(f"'{name}' is set by the network: it says where the block is")
         elif name not in known and not (has_any and name not in RESERVED):
-            problems.append(f"'{name}' is not an argument")
+            near = closest(name, known)
+            problems.append(f"'{name}' is not an argument" + (f": {near}" if near else ""))
         elif name in known and not is_like(value, signature[name].default):
             problems.append(f"'{name}' should be like its default {signature[name].default!r}, not {value!r}")
     problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]

@@ -13,7 +13,7 @@ from resnetctl import rng
 from resnetctl.config.draft import Draft, draft
 from resnetctl.config.layers import Layer, flatten, from_recipe, nest, placed
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, UsageError
+from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, create_group, find_group
 from resnetctl.system.settings import Settings
@@ -179,11 +179,18 @@ def _config(
     """Return the config file of a run, with the keys that were asked for. Raises for a wrong one."""
     import tomlkit
 
+    from resnetctl.tasks.sweep.checks import require_usable
+
     places = {} if sweep is None else sweep.places_of(point)
     own = placed(nest(point), places, otherwise=f"run {number} of the sweep")
     made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
+    try:
+        require_usable(made)
+    except (ConfigError, PluginError) as error:
+        error.where = error.where or f"run {number} of the sweep"
+        raise
     return tomlkit.dumps(nest(dict(made.asked.values)))
 
 

@@ -296,3 +296,11 @@ def test_a_wrong_search_leaves_no_group(tmp_path: Path, values: dict[str, Any], 
     with pytest.raises((ConfigError, UsageError), match=words):
         plan_sweep(sweep(**SEARCH | values), settings.load(), name="g", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_argument_of_a_block_is_checked_before_the_group_is_written() -> None:
+    request = to_train(from_sets(["data=digits", "model.block_args.shortcot=A"]), name="wrong")
+    with pytest.raises(ConfigError) as caught:
+        plan_seeds(request, settings.load(), seeds=2)
+    assert caught.value.where == "run 0 of the sweep"
+    assert not Path("runs/wrong").exists()
