@@ -4,17 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import resnetctl.runs as runs
 from resnetctl import registry
 from resnetctl.config.draft import Config, Draft
 from resnetctl.config.layers import Resolved, flatten
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import derive_name, read_card, store_names
-from resnetctl.errors import InputError
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, Hint, suggest
 from resnetctl.report.base import Report
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
 from resnetctl.weights.file import read_card as read_weights_card
+
+VERBS = ("train", "finetune")
 
 
 def show(draft: Draft[Config], settings: Settings) -> Resolved[Config]:
@@ -42,6 +46,23 @@ class ConfigReport(Report):
 
     schema: ClassVar[str] = "resnetctl.config.show/1"
     config: tuple[ConfigValue, ...]
+
+
+def of_run(text: str, settings: Settings) -> ConfigReport:
+    """Return the config of the run at path `text`, or of that name, with the origins that were recorded.
+
+    Raises:
+        UsageError: `text` is neither a verb nor a run.
+        InputError: a file of the run is damaged.
+    """
+    try:
+        run = runs.find(text, settings.runs_dir)
+    except InputError:
+        if Path(text).exists():
+            raise
+        hints: list[Hint] = [suggest(text, VERBS), Call("runs list")]
+        raise UsageError(f"'{text}' is neither {' nor '.join(VERBS)}, nor a run", hint=hints) from None
+    return report(Resolved(config=run.read_config(), origins=run.sources()))
 
 
 def report(resolved: Resolved[Any]) -> ConfigReport:

@@ -5,6 +5,10 @@ from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import ConfigShowOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.errors import UsageError
+from resnetctl.hints import Call
+
+KINDS = {"train": TrainConfig, "finetune": FinetuneConfig}
 
 
 def show(parsed: Parsed[ConfigShowOptions]) -> None:
@@ -12,8 +16,16 @@ def show(parsed: Parsed[ConfigShowOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
-    kind = FinetuneConfig if parsed.options.verb == "finetune" else TrainConfig
-    report = configs.report(configs.show(draft(parsed, kind), settings.load()))
+    verb = parsed.options.verb
+    if verb in KINDS:
+        report = configs.report(configs.show(draft(parsed, KINDS[verb]), settings.load()))
+    else:
+        options = parsed.options
+        if parsed.values or options.sets or options.recipe or options.config_file:
+            raise UsageError(
+                "a run has its config, which options do not change", where=verb, hint=Call("config show", (verb,))
+            )
+        report = configs.of_run(verb, settings.load())
     if parsed.options.as_json:
         streams.report(report)
     else:
@@ -42,6 +54,7 @@ COMMAND = Group(
                 ("resnetctl config show --arch resnet56", "what train would use"),
                 ("resnetctl config show --recipe paper", "with a recipe"),
                 ("resnetctl config show finetune --data ./photos", "what finetune would use"),
+                ("resnetctl config show runs/last", "what a run used"),
             ),
         )
     },

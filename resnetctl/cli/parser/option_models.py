@@ -73,7 +73,7 @@ class FinetuneOptions(RunOptions):
 
 
 class ConfigShowOptions(LayerOptions):
-    verb: Literal["train", "finetune"] = argument("train or finetune", metavar="VERB", default="train")
+    verb: str = argument("train, finetune, or a run that exists", metavar="VERB|RUN", default="train", complete="run")
 
 
 class BenchOptions(LayerOptions):

@@ -42,6 +42,15 @@ def test_a_key_of_finetune_is_unknown_to_train(cli: Cli) -> None:
     assert "freeze: unknown key (flag --freeze)" in result.err
 
 
+def test_a_run_shows_the_config_and_the_origins_that_were_recorded(cli: Cli) -> None:
+    cli("train", "--data", "digits", "--steps", "1", "--name", "a", "--device", "cpu")
+    rows = {row["key"]: row for row in cli("config", "show", "a", "--json").json()["config"]}
+    assert (rows["steps"]["value"], rows["steps"]["origin"]) == (1, "flag --steps")
+    assert rows["precision"]["value"] != "auto"
+    refused = cli("config", "show", "runs/a", "--lr", "0.2")
+    assert (refused.code, "options do not change" in refused.err) == (2, True)
+
+
 def test_an_unknown_verb_gets_a_suggestion(cli: Cli) -> None:
     result = cli("config", "show", "fintune")
     assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'finetune'?")
