@@ -195,7 +195,11 @@ def _lists(unknown: Sequence[str], model: type[BaseModel]) -> Iterator[Call]:
 def _is_of_arch(key: str) -> bool:
     """Return whether an unknown key names a part of an arch, which no config sets: `model.depth`, `widths`."""
     name = key.removeprefix("model.")
-    return "." not in name and f"{name.removesuffix('s')}s" in ("blocks", "depths", "layers", "stages", "widths")
+    return (
+        name != "block"
+        and "." not in name
+        and f"{name.removesuffix('s')}s" in ("blocks", "depths", "layers", "stages", "widths")
+    )
 
 
 def _point_for_comma(merged: Layer) -> list[Setting]:

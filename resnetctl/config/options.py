@@ -1,6 +1,6 @@
 """Options: each is declared once, as a field of a pydantic model. Flags, TOML keys, help and docs follow from it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,20 +84,32 @@ def key_meant(key: str, model: type[BaseModel]) -> str | None:
     """Return the config key that an unknown key probably means, or None when none is close.
 
     The name of a flag comes first (`arch` is `model.arch`), then the name of a table (`optim` is `optim.name`), then
-    the last part of a key (`nesterov` is `optim.nesterov`), then what is spelled most alike.
+    the last part of a key (`nesterov` is `optim.nesterov`), then what is spelled most alike. In a table whose plugin
+    has arguments, a name like no other is one of them (`schedule.power` is `schedule.args.power`).
     """
     known = [name for name, _ in fields(model)]
     names = _short_names(known, flags(model))
     bare = key.lstrip("-").replace("-", "_").lower()
     table, dot, last = bare.partition(".")
     exact = names.get(bare) or names.get(bare.rpartition(".")[2])
+    if exact and dot and any(name.startswith(f"{table}.") for name in known) and "." in exact:
+        exact = exact if exact.startswith(f"{table}.") else None  # `objective.gamma` is not `schedule.gamma`
     if exact or not dot:
         everything = names | {name: name for name in known}
         return exact or everything.get(nearest(bare, everything) or "")
     owner = names.get(table, "")
     if owner and "." not in owner:  # `data.name`: the key is a value, not a table
         return owner
-    return nearest(f"{owner.partition('.')[0] or table}.{last}", known) or owner or None
+    return _in_table(owner.partition(".")[0] or table, last, known) or owner or None
+
+
+def _in_table(table: str, name: str, known: Sequence[str]) -> str | None:
+    """Return the key of a table that `name` probably means: one that is spelled alike, or an argument of its plugin."""
+    own = {key.removeprefix(f"{table}."): key for key in known if key.startswith(f"{table}.")}
+    if alike := nearest(name, own):
+        return own[alike]
+    arguments = next((own[key] for key in ("args", "block_args") if key in own), "")
+    return f"{arguments}.{name}" if arguments and name.isidentifier() else nearest(f"{table}.{name}", known)
 
 
 def _short_names(known: list[str], shown: list[Flag]) -> dict[str, str]:

@@ -94,6 +94,10 @@ def test_the_name_of_every_flag_means_its_key(flag: Flag) -> None:
         ("optimizer.name", "optim.name"),
         ("data.name", "data"),  # a value as a table
         ("optim.nestorov", "optim.nesterov"),  # spelled alike
+        ("schedule.power", "schedule.args.power"),  # an argument of a plugin
+        ("objective.gamma", "objective.args.gamma"),
+        ("model.bias", "model.block_args.bias"),
+        ("block", "model.block"),
         ("lrr", "lr"),
         ("zzz", None),
         ("zzz.zzz", None),
