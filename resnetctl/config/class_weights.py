@@ -8,6 +8,7 @@ from typing import Any
 
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
+from resnetctl.system.plain_files import expanded
 from resnetctl.wording import counted
 
 RULES = ("none", "balanced")
@@ -23,7 +24,7 @@ def settled(text: str, classes: Sequence[str]) -> str:
         return text
     numbers = _numbers(text)
     if numbers is None:
-        numbers = _in_order(_read(Path(text).expanduser()), classes, path=text)
+        numbers = _in_order(_read(expanded(text)), classes, path=text)
     if len(numbers) != len(classes):
         raise _wrong(f"{counted(len(numbers), 'number')} for {counted(len(classes), 'class')}")
     if not all(0 <= number < math.inf for number in numbers) or not any(numbers):

@@ -13,7 +13,7 @@ from resnetctl.registry import NAME
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.exchange import restore_replaced
-from resnetctl.system.plain_files import open_regular
+from resnetctl.system.plain_files import expanded, is_path, open_regular
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
@@ -81,9 +81,15 @@ def json_line(values: dict[str, Any], indent: int | None = None) -> bytes:
 
 
 def missing(data_dir: Path, name: str) -> DataError:
-    """Return the error for a dataset that is not in the store."""
+    """Return the error for a dataset that is not in the store, or for a path in place of its name."""
     from resnetctl import registry
 
+    if is_path(name):
+        if expanded(name).exists():
+            return DataError(
+                "this is not the name of a stored dataset", where=name, hint=Call("data add", (name,), note="stores it")
+            )
+        return DataError("no such file or folder", where=name, hint=Call("data list", note="lists the stored datasets"))
     offered = registry.names("dataset")
     if name in offered:
         return DataError(

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from resnetctl.errors import InputError, UsageError
-from resnetctl.hints import Call, suggest
+from resnetctl.hints import Call, closest, suggest
 from resnetctl.runs.folder import CONFIG, GROUP, LAST, PLAN, RunDir
 from resnetctl.system import storage
+from resnetctl.system.plain_files import expanded, is_path
 
 
 def remove(run: RunDir) -> None:
@@ -34,7 +35,7 @@ def remove(run: RunDir) -> None:
 
 def find_folder(text: str | Path, folder: Path) -> RunDir:
     """Return what `remove` may delete: a run, one in stages that is not finished, or a group. Raises as `find`."""
-    for path in (Path(text), folder / text):
+    for path in (expanded(text), folder / text):
         if _is_group(path) or _is_staged(path):
             return RunDir(path)
     return find(text, folder)
@@ -46,7 +47,7 @@ def find(text: str | Path, folder: Path) -> RunDir:
     Raises:
         InputError: there is no such run, and the hint has a close name; or it is a group of runs.
     """
-    for path in (Path(text), folder / text):
+    for path in (expanded(text), folder / text):
         if (path / CONFIG).is_file():
             return RunDir(path)
         if _is_group(path):
@@ -67,8 +68,16 @@ def find(text: str | Path, folder: Path) -> RunDir:
         return existing[-1]
     names = [run.path.name for run in existing]
     hint = suggest(str(text), names) if names else Call("train", settings={"data": "digits"}, note="trains a first run")
-    if str(text) == LAST:
+    if is_last:
         raise InputError("there is no run yet", where=str(folder), hint=hint)
+    if is_path(text):
+        exists = expanded(text).exists()
+        close = closest(Path(text).name, names)
+        raise InputError(
+            "this is not a run" if exists else "no such file or folder",
+            where=str(text),
+            hint=[*([close] if close else []), Call("runs list")],
+        )
     raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
 
 

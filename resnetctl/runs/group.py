@@ -21,6 +21,7 @@ from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs.folder import GROUP, RunDir, free_path
 from resnetctl.runs.log import to_document, val_key
 from resnetctl.system import storage
+from resnetctl.system.plain_files import expanded, is_path
 
 SCHEMA = "resnetctl.sweep/1"
 PLAN_WAIT = 60.0  # seconds: another worker loads Optuna and chooses its run meanwhile
@@ -114,9 +115,13 @@ def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: M
 
 def find_group(text: str | Path, folder: Path) -> Group:
     """Return the group at path `text`, or the one named `text` in `folder`. Raises `InputError` if there is none."""
-    for path in (Path(text), folder / text):
+    for path in (expanded(text), folder / text):
         if (path / GROUP).is_file():
             return Group(path)
+    if is_path(text):
+        exists = expanded(text).exists()
+        reason = "this is not a group of runs" if exists else "no such file or folder"
+        raise InputError(reason, where=str(text), hint=Call("runs list"))
     raise InputError(
         f"there is no group '{text}'",
         where=str(folder),

@@ -20,3 +20,13 @@ def open_regular(path: str | Path, *, error: type[ResnetctlError]) -> BinaryIO:
     except OSError as refusal:
         kind = WorkFailed if refusal.errno in EXHAUSTED else error
         raise kind(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
+
+
+def is_path(text: str | Path) -> bool:
+    """Return whether a text that may be a name or a path is written as a path: `./cels`, `photos/a`, `~/photos`."""
+    return "/" in str(text) or "\\" in str(text) or str(text).startswith((".", "~"))
+
+
+def expanded(path: str | Path) -> Path:
+    """Return the path with `~` replaced. A user that does not exist stays as it is, and so is a missing folder."""
+    return Path(os.path.expanduser(path))

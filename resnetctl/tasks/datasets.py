@@ -19,6 +19,7 @@ from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
+from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.system.settings import Settings
 from resnetctl.wording import counted
 
@@ -38,12 +39,12 @@ LIST = Call("data list")
 
 def identify(data: str, settings: Settings) -> Literal["stored", "offered", "path"]:
     """Return whether `data` is in the store, offered by a plugin, or a path. Raises `DataError` if it is unknown."""
-    if not _is_path(data):
+    if not is_path(data):
         if data in store_names(settings.data_dir):
             return "stored"
         if data in registry.names("dataset") or ":" in data:
             return "offered"
-    if not Path(data).expanduser().exists():
+    if not expanded(data).exists():
         raise _unknown(data, settings)
     return "path"
 
@@ -70,7 +71,7 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
             hint=(Call(verb, (data,), note="stores it first"),),
         )
     if kind == "path":
-        return (yield from _ensure_path(Path(data).expanduser(), settings))
+        return (yield from _ensure_path(expanded(data), settings))
     plugin, name = registry.get("dataset", data), offered_name(data)
     if name not in store_names(settings.data_dir):
         yield Notice(text=f"'{data}' is not in the store yet: getting it")
@@ -92,8 +93,8 @@ def ensure_in_turn(
 
 def is_stored(data: str, settings: Settings) -> bool:
     """Return whether `data`, a name or a path, is in the store, so that `ensure` has nothing to fetch or add."""
-    path = Path(data).expanduser()
-    name = path_name(path) if _is_path(data) or path.exists() else data
+    path = expanded(data)
+    name = path_name(path) if is_path(data) or path.exists() else data
     return {data, name}.intersection(store_names(settings.data_dir)) != set()
 
 
@@ -255,10 +256,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more
 
 
-def _is_path(data: str) -> bool:
-    return "/" in data or "\\" in data or data.startswith((".", "~"))
-
-
 def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress, None, str]:
     from resnetctl.data.dense.sniff import listing_of
     from resnetctl.data.ingest.images import LISTING
@@ -301,7 +298,7 @@ def _changes(card: DatasetCard) -> Iterator[Notice]:
 
 
 def _unknown(data: str, settings: Settings) -> DataError:
-    if _is_path(data):
+    if is_path(data):
         return DataError(f"no such file or folder: {data}", where=Setting("data"), hint=LIST)
     names = {*store_names(settings.data_dir), *registry.names("dataset")}
     return DataError(

@@ -21,6 +21,7 @@ from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import cores_granted
+from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
 from resnetctl.weights.file import Header, load_network, read_header, require_classifier
 from resnetctl.weights.plugins import has_plugins, require_plugins
@@ -89,7 +90,7 @@ def resolve(text: str | Path | None, settings: Settings, *, needs_network: bool 
         WeightsError: the run has no weights, or the file is of another kind.
         PluginError: the network of the run needs a plugin that is not installed.
     """
-    path = Path(text or runs.LAST)
+    path = expanded(text or runs.LAST)
     if text is not None and path.suffix in (".safetensors", ".onnx", *PICKLES) and not path.is_dir():
         return _of_file(path)
     if text is not None and path.is_file():

@@ -117,6 +117,17 @@ def test_a_damaged_card_is_one_error(tmp_path: Path, content: bytes) -> None:
     assert Call("data remove", ("pets",)) in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["./cels", "photos/cels", "~/cels", "~nobody-has-this-name/cels"])
+def test_a_path_in_place_of_a_name_is_missing_as_a_file_or_folder(tmp_path: Path, name: str) -> None:
+    error = missing(tmp_path, name)
+    assert (error.message, error.where) == ("no such file or folder", name)
+
+
+def test_a_folder_in_place_of_a_name_is_told_how_to_store_it(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert missing(tmp_path, folder).hint == (Call("data add", (folder,), note="stores it"),)
+
+
 def test_missing_hints_how_to_get_the_dataset(tmp_path: Path) -> None:
     put(tmp_path, "pets", card_bytes(CARD))
     assert missing(tmp_path, "digits").hint == (Call("data get", ("digits",)),)

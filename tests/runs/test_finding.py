@@ -9,7 +9,7 @@ import pytest
 
 from resnetctl import runs
 from resnetctl.errors import InputError, UsageError
-from resnetctl.hints import in_shell
+from resnetctl.hints import Call, in_shell
 
 
 def make(folder: Path, name: str | Iterator[str] = "one") -> runs.RunDir:
@@ -33,9 +33,31 @@ def test_a_missing_run_suggests_a_close_name(tmp_path: Path) -> None:
     assert caught.value.hint == ("did you mean 'resnet'?",)
 
 
+@pytest.mark.parametrize("text", ["./resnte", "runs/resnte", "~/resnte", "~nobody/resnte", "../resnte", "/no/resnte"])
+def test_a_path_that_does_not_exist_is_missing_as_a_file_or_folder(tmp_path: Path, text: str) -> None:
+    make(tmp_path, "resnet")
+    with pytest.raises(InputError, match="no such file or folder") as caught:
+        runs.find(text, tmp_path)
+    assert (caught.value.where, caught.value.hint) == (text, ("did you mean 'resnet'?", Call("runs list")))
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match="this is not a run") as caught:
+        runs.find(str(tmp_path / "photos"), tmp_path / "runs")
+    assert caught.value.where == str(tmp_path / "photos")
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = make(tmp_path)
+    assert runs.find("~/one", Path("runs")) == run
+
+
 def test_without_any_run_the_hint_trains_a_first_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run yet") as caught:
-        runs.find("last", tmp_path)
+    for text in ("last", str(tmp_path / "last")):
+        with pytest.raises(InputError, match="no run yet") as caught:
+            runs.find(text, tmp_path)
     assert in_shell(caught.value.hint[0]).startswith("resnetctl train --data digits")
 
 

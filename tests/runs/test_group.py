@@ -52,6 +52,10 @@ def test_a_group_is_found_by_path_or_name(group: Group, tmp_path: Path) -> None:
     assert find_group(group.path, Path("elsewhere")) == find_group("lr", tmp_path) == group
     with pytest.raises(InputError, match="there is no group 'rl'"):
         find_group("rl", tmp_path)
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_group("./rl", tmp_path)
+    with pytest.raises(InputError, match="this is not a group of runs"):
+        find_group(str(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl.errors import DataError, WeightsError
-from resnetctl.system.plain_files import open_regular
+from resnetctl.system.plain_files import expanded, is_path, open_regular
 
 
 def test_only_plain_files_are_opened(tmp_path: Path) -> None:
@@ -17,3 +17,19 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         assert caught.value.where == str(path)
     with pytest.raises(WeightsError, match="cannot be read: No such file"):
         open_regular(tmp_path / "missing", error=WeightsError)
+
+
+@pytest.mark.parametrize("text", ["./cels", "../cels", "photos/a", "/photos", "~", "~/photos", "C:\\photos", ".hidden"])
+def test_a_text_with_a_separator_or_a_dot_in_front_is_a_path(text: str) -> None:
+    assert is_path(text)
+
+
+@pytest.mark.parametrize("text", ["cels", "cifar10-jpeg", "lr.toml", "dist:name", "v1.0"])
+def test_other_texts_are_names(text: str) -> None:
+    assert not is_path(text)
+
+
+def test_home_is_replaced_and_an_unknown_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/photos") == tmp_path / "photos"
+    assert expanded("~nobody-has-this-name/photos") == Path("~nobody-has-this-name/photos")

@@ -11,7 +11,7 @@ from resnetctl.config.options import USED, option
 
 
 class SweepRunOptions(Common):
-    file: Path = argument("TOML file with the values to vary", metavar="FILE.toml")
+    file: str = argument("TOML file with the values to vary", metavar="FILE.toml")
     name: str | None = option(None, "Name of the group (default: from FILE)", short="-n", metavar="NAME", panel=USED)
     out: Path | None = option(None, "Folder for the group", short="-o", metavar="DIR", panel=USED)
     halving: int = option(0, "Stop all but the best 1/N of the runs at each rung", metavar="N", panel=USED, ge=0)

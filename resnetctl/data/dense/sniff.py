@@ -15,6 +15,7 @@ from resnetctl.data.reading import archive
 from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.reading.source import Source
 from resnetctl.errors import DataError
+from resnetctl.system.plain_files import expanded
 
 ANNOTATIONS = (".xml", ".json")  # files with such a suffix may describe pictures
 
@@ -30,7 +31,7 @@ class Dense:
 @contextlib.contextmanager
 def open_any(path: Path) -> Iterator[Source | Dense]:
     """Yield the source at `path`. Raises `DataError` for what no reader knows, and as the readers."""
-    path, problem = path.expanduser(), None
+    path, problem = expanded(path), None
     if is_tag_table(path):
         yield Dense(*read_tags(path))
         return

@@ -7,11 +7,12 @@ from resnetctl.data.reading.folder import open_folder
 from resnetctl.data.reading.source import Source, expected
 from resnetctl.data.reading.table import open_table
 from resnetctl.errors import DataError
+from resnetctl.system.plain_files import expanded
 
 
 def open_source(path: Path) -> Source:
     """Return the counted source at `path`: a folder, an archive or a CSV file. Raises `DataError` for other files."""
-    path = path.expanduser()
+    path = expanded(path)
     if path.is_dir():
         return open_folder(path)
     if not path.is_file():

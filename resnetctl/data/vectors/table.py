@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.errors import DataError
+from resnetctl.system.plain_files import expanded
 from resnetctl.wording import counted
 
 KEY = "path"
@@ -86,7 +87,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> VectorTable:
         DataError: the file is missing or damaged, lacks a column, or has a cell that is no finite number; the error
             lists every wrong line.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise DataError("no such file", where=str(path))
     if path.suffix.lower() == ".npy":

@@ -10,6 +10,7 @@ from resnetctl.data.storage.options import Options
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Setting
+from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import AddReport
 from resnetctl.tasks.datasets import path_name, read_and_store, require_source
@@ -33,7 +34,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
         UsageError: the name is taken or not a valid name.
         DataError: the layout of the source is not supported, or images are bad (all are listed).
     """
-    source = request.path.expanduser()
+    source = expanded(request.path)
     if not source.exists():
         raise DataError("no such file or folder", where=str(request.path))
     name = path_name(source) if request.name is None else request.name

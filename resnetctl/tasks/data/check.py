@@ -7,6 +7,7 @@ from resnetctl.data.cards import missing, store_names
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting
+from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import CheckReport
 
@@ -35,7 +36,7 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[N
         store = open_store(settings.data_dir, target)
         judge = check_store if store.card.truth == "labels" else check_dense_store
         total = yield from _watched(judge(store, auditor), target, total=sum(store.card.splits.values()))
-    elif Path(target).expanduser().exists():
+    elif expanded(target).exists():
         with open_any(Path(target)) as source:
             if isinstance(source, Dense):
                 work, total = check_dense_source(source, auditor), len(source.annotated.scenes)

@@ -8,6 +8,7 @@ from resnetctl.data.cards import read_card, store_names
 from resnetctl.errors import UsageError
 from resnetctl.facts import Progress
 from resnetctl.hints import Call, Setting
+from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.system.remote_files import is_address
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.mirror import mirror
@@ -42,8 +43,10 @@ def get(
             where=Setting("remote"),
             hint=Call("data get", ("https://data.example.org/NAME",), {"remote": True}),
         )
+    if is_path(data):
+        raise UsageError("`data get` takes a name or an address", where=data, hint=Call("data add", (data,)))
     plugin, name = registry.get("dataset", data), offered_name(data)
-    source = None if source is None else source.expanduser()
+    source = None if source is None else expanded(source)
     path = settings.data_dir / name
     is_stored = name in store_names(settings.data_dir)
     if is_stored and source is not None and not replace:

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,7 +127,7 @@ def open_group(
     """Return the group that a file describes, created now, or the group of that name. Raises as `plan_sweep`."""
     path = Path(file)
     if not path.is_file() and path.suffix != ".toml":
-        return find_group(path, settings.runs_dir)
+        return find_group(fspath(file), settings.runs_dir)
     sweep = read_sweep(path)
     if halving:
         sweep = sweep.model_copy(update={"halving": halving})

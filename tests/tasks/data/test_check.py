@@ -23,6 +23,8 @@ def test_check_reads_a_path_or_a_stored_dataset(tmp_path: Path, settings: Settin
     assert not done(check("pets", settings)).failed
     with pytest.raises(DataError, match="no dataset is called 'pest'"):
         done(check("pest", settings))
+    with pytest.raises(DataError, match="no such file or folder"):
+        done(check("./pest", settings))
 
 
 def test_a_folder_is_told_which_files_are_skipped(tmp_path: Path, settings: Settings) -> None:

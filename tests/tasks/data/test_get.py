@@ -13,6 +13,7 @@ from resnetctl.data.cards import store_names
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError, PluginError, UsageError, WorkFailed
 from resnetctl.facts import Progress
+from resnetctl.hints import Call
 from resnetctl.spec import Split
 from resnetctl.system.download import CHUNK
 from resnetctl.system.settings import Settings
@@ -106,6 +107,9 @@ def full_disk(*_: object) -> Iterator[Any]:
 def test_get_refuses_an_unknown_name(settings: Settings) -> None:
     with pytest.raises(UsageError, match="no dataset is called 'digit'"):
         done(get("digit", settings))
+    with pytest.raises(UsageError, match="takes a name or an address") as caught:
+        done(get("./photos", settings))
+    assert caught.value.hint == (Call("data add", ("./photos",)),)
 
 
 def test_get_digits_needs_no_network(settings: Settings) -> None:

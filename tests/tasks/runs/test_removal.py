@@ -64,7 +64,7 @@ def test_a_group_whose_worker_prepares_a_run_and_a_stage_that_is_trained_stay(tm
 def test_a_folder_of_another_program_with_such_a_file_stays(tmp_path: Path, plan: str) -> None:
     (project := tmp_path / "project").mkdir()
     (project / plan).write_text("{}")
-    with pytest.raises(InputError, match="there is no run"):
+    with pytest.raises(InputError, match="this is not a run"):
         removal.chosen([str(project)], tmp_path / "runs")
     with pytest.raises(UsageError, match="is not a run"):
         runs.remove(runs.RunDir(project))
