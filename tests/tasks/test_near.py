@@ -2,18 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from support.pictures import write_tree
 from support.shots import saved_again, shots
 from support.toy_dataset import done, run
 
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import Store, build, open_store
-from resnetctl.errors import UsageError
 from resnetctl.spec import DatasetCard, ImageSpec
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import near
+from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.data.check import check
 
 TRAIN, OTHER = shots(120), shots(60, seed=1)
@@ -54,12 +57,39 @@ def test_images_that_are_alike_are_said(settings: Settings, monkeypatch: pytest.
     assert all(pair.score >= 0.99 for pair in report.pairs)
 
 
-def test_without_near_there_are_no_pairs_and_a_folder_is_refused(settings: Settings) -> None:
+def photos(folder: Path, held_out: np.ndarray) -> Path:
+    """Write `TRAIN` as train/ and the held-out images as test/, in two classes, and one file that is cut."""
+    for split, images in (("train", TRAIN), ("test", held_out)):
+        for row, image in enumerate(images):
+            path = folder / split / "ab"[row % 2] / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    (folder / "train/a/cut.png").write_bytes((folder / "train/a/0.png").read_bytes()[:200])
+    return folder
+
+
+def test_a_folder_is_searched_as_it_would_be_split_and_is_not_stored(tmp_path: Path, settings: Settings) -> None:
+    folder = photos(tmp_path / "photos", np.concatenate([OTHER, saved_again(TRAIN[4:6])]))
+    report = done(check(str(folder), settings, near=True))
+    named = {(Path(pair.name).name, Path(pair.train).name) for pair in report.pairs}
+    assert named == {("60.png", "4.png"), ("61.png", "5.png")}
+    assert [finding.code for finding in report.findings] == ["unreadable", "near_duplicates"]
+    assert not settings.data_dir.exists()
+    done(add(AddRequest(path=folder, name="photos", on_bad_image="skip"), settings))
+    assert done(check("photos", settings, near=True)).pairs == report.pairs
+
+
+def test_a_folder_that_cannot_be_stored_is_checked_without_pairs(tmp_path: Path, settings: Settings) -> None:
+    write_tree(tmp_path / "photos", {f"{label}/{row}.png": b"cut" for label in "ab" for row in range(2)})
+    report, facts = run(check(str(tmp_path / "photos"), settings, near=True))
+    assert (report.failed, report.pairs) == (True, None)
+    assert any("near-duplicates are not searched" in getattr(fact, "text", "") for fact in facts)
+
+
+def test_without_near_there_are_no_pairs(settings: Settings) -> None:
     stored(settings, held_out="test", images=OTHER)
     assert "pairs" not in done(check("shots", settings)).to_json()
     assert done(check("shots", settings, near=True)).pairs == ()
-    with pytest.raises(UsageError, match="searched in stored datasets"):
-        done(check("./photos", settings, near=True))
 
 
 @pytest.mark.parametrize(
