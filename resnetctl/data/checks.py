@@ -133,7 +133,7 @@ class Auditor:
         ends = [f"{label}: {sizes[label]:,}" for label in (order[0], order[-1])]
         ratio, share = sizes[order[0]] / sizes[order[-1]], sizes[order[0]] / sum(sizes.values())
         text = (
-            f"classes of unequal size: {ratio:.1f} to 1 ({', '.join(ends)}); "
+            f"classes of unequal size: {f'{ratio:.1f}'.removesuffix('.0')} to 1 ({', '.join(ends)}); "
             f"always answering '{order[0]}' is right for {100 * share:.1f} % of the images"
         )
         self.findings.append(

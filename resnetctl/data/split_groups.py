@@ -17,6 +17,7 @@ from resnetctl.wording import counted
 
 Rows = NDArray[np.int64]
 IDENTICAL = "identical images"
+ONE_SIDED = "classes without an image in"  # train, or test
 NO_KEY = -1  # an image that shares no key with another
 
 

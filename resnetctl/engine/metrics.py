@@ -73,6 +73,11 @@ class EvalReport(Card):
         return sum(known) / len(known)
 
     @property
+    def without_images(self) -> tuple[ClassReport, ...]:
+        """The classes that the split has no image of. The balanced accuracy leaves them out."""
+        return tuple(item for item in self.per_class if not item.count)
+
+    @property
     def majority(self) -> ClassReport:
         """The class with the most images, the first of equals."""
         return max(self.per_class, key=lambda item: item.count)

@@ -140,7 +140,7 @@ def evaluate(
             *resolved.notices,
             *told,
             *split_notices(store, opened.card, requested=split, used=images.split),
-            *_warnings(report),
+            *_warnings(report, split=images.split),
             *_unlike_training(tta, store),
             *unchecked(gates, report),
             *said,
@@ -167,8 +167,15 @@ def _of_net(
     return measure_net(net, store, split=split, target=target, told=tuple(told), **asked)
 
 
-def _warnings(report: EvalReport) -> Iterator[str]:
-    """Yield what the accuracy hides: classes that are never predicted, and a net that is no better than a constant."""
+def _warnings(report: EvalReport, *, split: str) -> Iterator[str]:
+    """Yield what the accuracy hides: classes without an image, or never predicted, and a net like a constant."""
+    if absent := report.without_images:
+        total = len(report.per_class)
+        names = listed([f"'{item.name}'" for item in absent])
+        yield (
+            f"{split} has no image of {names}: the accuracy says nothing about {'it' if len(absent) == 1 else 'them'}, "
+            f"and the balanced accuracy is that of {total - len(absent)} of {total} classes"
+        )
     if ignored := report.never_predicted:
         names = listed([f"'{item.name}' ({counted(item.count, 'image')})" for item in ignored])
         yield f"never predicted: {names}"

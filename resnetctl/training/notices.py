@@ -7,6 +7,7 @@ from math import log
 from resnetctl import registry
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
+from resnetctl.data.split_groups import ONE_SIDED
 from resnetctl.data.splits import eval_batches
 from resnetctl.data.storage.windows import classes_in_shards
 from resnetctl.engine import graph
@@ -64,6 +65,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
             f"a batch of {batch:,} is more than the {images:,} training images, so an epoch is one step; "
             "a smaller batch learns more from it"
         )
+    yield from (Notice(note) for note in job.store.card.notes if note.startswith(ONE_SIDED))
     vector = job.store.card.vector
     if vector is not None and (job.head is None or job.head.vector is None):
         have = f"'{job.store.card.name}' has {counted(len(vector.columns), 'number')} with each image"

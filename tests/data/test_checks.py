@@ -116,7 +116,7 @@ def test_classes_of_unequal_size_are_a_warning_with_ratio_and_baseline(tmp_path:
     expected = Finding(
         severity="warning",
         code="imbalance",
-        message="classes of unequal size: 3.0 to 1 (c: 30, b: 10); "
+        message="classes of unequal size: 3 to 1 (c: 30, b: 10); "
         "always answering 'c' is right for 60.0 % of the images",
         count=3,
         names=("c: 30", "b: 10"),

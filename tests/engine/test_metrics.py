@@ -76,6 +76,7 @@ def test_a_class_without_images_has_no_accuracy() -> None:
     report = report_of(np.array([[1.0, 0.0]], dtype=np.float32), np.array([0]), ("cat", "dog"))
     assert report.per_class[1].accuracy is None
     assert report.per_class[0].accuracy == 1.0
+    assert [item.name for item in report.without_images] == ["dog"]
 
 
 def test_the_figures_of_a_constant_classifier_are_told() -> None:

@@ -71,7 +71,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{begin + len(data) - 1}/{begin + len(data)}")
         self.end_headers()
         if is_spoiled and faults.how == "lie":
-            data[len(data) // 2] ^= 1
+            data[0 if data[:1] == b"{" else len(data) // 2] ^= 1  # a changed text in a card would be another card
         half = len(data) // 2 if is_spoiled and faults.how in ("cut", "stall", "ignore") else len(data)
         self.wfile.write(data[:half])
         if half < len(data) and faults.how == "stall":

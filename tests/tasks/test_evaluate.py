@@ -16,13 +16,14 @@ from support.trained import CLASSES, IMAGE, card, make_run, make_store, network
 from resnetctl import registry
 from resnetctl.data.splits import open_eval_set, open_sets
 from resnetctl.data.store import Store
+from resnetctl.data.store import build as build_store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.errors import CheckFailed, DataError, UsageError, WorkFailed
 from resnetctl.hints import Setting
 from resnetctl.models import archs
 from resnetctl.models.published import PUBLISHED
 from resnetctl.models.resnet import build
-from resnetctl.spec import ImageSpec, Split, ValSplit
+from resnetctl.spec import DatasetCard, ImageSpec, Split, ValSplit
 from resnetctl.system import settings, storage
 from resnetctl.tasks import evaluate as task
 from resnetctl.tasks import held_out
@@ -108,6 +109,21 @@ def test_the_json_document_has_the_documented_keys(store: Store) -> None:
     assert document["top5"] is None
     wanted = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds", "data", "split"}
     assert wanted <= document.keys()
+
+
+def test_classes_that_the_split_has_no_image_of_are_named() -> None:
+    make_run(card(make_store()))
+    draft = DatasetCard(name="small", classes=("ape", "bee", "cow"), image=IMAGE, splits={})
+    with build_store(settings.load().data_dir, "small", draft=draft) as builder:
+        for label in ("ape", "bee"):
+            for split in ("train", "test"):
+                builder.add(split, np.zeros((8, 8, 1), np.uint8), label=label, name=label, sha256="")
+    outcome = evaluate(None, settings=settings.load(), data="small")
+    assert [item.name for item in outcome.report.without_images] == ["cow"]
+    assert (
+        "test has no image of 'cow': the accuracy says nothing about it, "
+        "and the balanced accuracy is that of 2 of 3 classes"
+    ) in outcome.notices
 
 
 def test_val_is_cut_out_again_as_training_did(store: Store) -> None:

@@ -94,6 +94,15 @@ def test_a_val_fraction_on_data_with_its_own_val_split_gets_a_notice() -> None:
     assert not list(remarks(dataclasses.replace(by_hand, split=settled.split), state))
 
 
+def test_classes_that_are_in_train_only_are_named() -> None:
+    settled = job("threads=1")
+    notes = ("ignored: 1 .txt", "classes without an image in test, too few images to split: c")
+    card = dataclasses.replace(settled.store.card, notes=notes)
+    noted = dataclasses.replace(settled, store=dataclasses.replace(settled.store, card=card))
+    state = fresh_state(settled, fresh_model(settled))
+    assert [notice.text for notice in remarks(noted, state)] == [notes[1]]
+
+
 def test_a_notice_names_the_epoch_in_which_growing_images_reach_full_size() -> None:
     (text,) = remarked("threads=1", "epochs=10", "progressive.initial_scale=0.5")
     assert text.startswith("images grow from 4 px and reach 8 px in epoch 7; ")

@@ -7,6 +7,7 @@ from resnetctl.cli.parser.option_models import EvalOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
 from resnetctl.cli.screen.progress import watch
+from resnetctl.wording import counted
 
 if TYPE_CHECKING:
     from resnetctl.engine.metrics import EvalReport
@@ -107,7 +108,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
             ("measured", f"{tables.short(outcome.target)} on {outcome.data} {outcome.split}"),
             ("accuracy", f"{tables.percent(report.top1, 2)}   ({right}; 95 % interval {tables.interval(low, high)})"),
             ("each image", "as it is and mirrored, logits averaged" if outcome.tta == "flip" else None),
-            ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   (mean accuracy of the classes)"),
+            ("balanced", f"{tables.percent(report.balanced_accuracy, 2)}   ({_averaged(outcome)})"),
             ("baseline", f"{tables.percent(report.baseline, 2)}   (always '{report.majority.name}')"),
             ("published", _published(outcome)),
             ("judged", None if outcome.looks is None else tables.looks(outcome.looks.models, outcome.looks.interval)),
@@ -123,6 +124,15 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     if len(report.per_class) > SHOWN:
         total = len(report.per_class)
         streams.say(f"These are the worst {SHOWN} of {total} classes; --json has all, and the confusion matrix")
+
+
+def _averaged(outcome: "EvalOutcome") -> str:
+    """Return which classes the balanced accuracy is the mean of."""
+    absent, total = outcome.report.without_images, len(outcome.report.per_class)
+    if not absent:
+        return "mean accuracy of the classes"
+    names = f"'{absent[0].name}'" if len(absent) == 1 else counted(len(absent), "class")
+    return f"mean accuracy of {total - len(absent)} of {total} classes; {outcome.split} has no image of {names}"
 
 
 def _published(outcome: "EvalOutcome") -> str | None:

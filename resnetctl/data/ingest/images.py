@@ -8,7 +8,7 @@ few passes, and memory stays flat.
 import dataclasses
 from array import array
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from resnetctl.data.reading.decode import BadImage, open_image
 from resnetctl.data.reading.order import ordered, require_shuffle
 from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Items, Source
+from resnetctl.data.split_groups import ONE_SIDED
 from resnetctl.data.storage.choice import Choice, choose_form
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import Builder, Original, build
@@ -89,7 +90,7 @@ class _Tally:
     animated: int = 0
     has_colour: bool = False
     stored: int = 0
-    labels: set[str] = field(default_factory=set)  # of the stored images
+    seen: set[tuple[str, str]] = field(default_factory=set)  # label and split of the stored images
     places: "array[int]" = field(default_factory=lambda: array("q"))  # of the stored images, as the chooser counts
 
 
@@ -206,7 +207,7 @@ class _Pass:
         if self.numbers is not None:
             builder.add_vector(split, self.numbers.table.of(item.name))
         self.tally.stored += 1
-        self.tally.labels.add(item.label)
+        self.tally.seen.add((item.label, split))
 
     def _require_plan(self, outcome: Decoded, split: Split) -> None:
         """Raise `_Replan` when an image contradicts the plan: colour in a grey train split, or a different size."""
@@ -234,6 +235,16 @@ class _Pass:
         builder.notes.extend(_notes(self.source, tally, self.choose.remark(places), builder.counts))
 
 
+def _one_sided(tally: _Tally, labels: list[str], counts: Mapping[str, int], *, is_drawn: bool) -> Iterator[str]:
+    """Yield a note on the classes that are in train only, and one on those in test only."""
+    for split in ("train", "test") if {"train", "test"} <= counts.keys() else ():
+        missing = [label for label in labels if (label, split) not in tally.seen]
+        if missing:
+            more = "" if len(missing) <= 20 else f" and {len(missing) - 20:,} more"
+            reason = ", too few images to split" if is_drawn else ""
+            yield f"{ONE_SIDED} {split}{reason}: {', '.join(missing[:20])}{more}"
+
+
 def _notes(source: Source, tally: _Tally, remark: str, counts: Mapping[str, int]) -> list[str]:
     notes = []
     if remark and "test" not in counts:
@@ -244,9 +255,11 @@ def _notes(source: Source, tally: _Tally, remark: str, counts: Mapping[str, int]
         notes.append("no test split: eval uses val")
     if source.ignored:
         notes.append("ignored: " + ", ".join(f"{count:,} {kind}" for kind, count in source.ignored.items()))
-    empty = [label for label in source.classes if label not in tally.labels]
+    stored = {label for label, _ in tally.seen}
+    empty = [label for label in source.classes if label not in stored]
     if empty:
         notes.append(f"classes without an image that can be read: {', '.join(empty[:20])}")
+    notes += _one_sided(tally, [label for label in source.classes if label in stored], counts, is_drawn=bool(remark))
     if tally.animated:
         notes.append(f"animated images, of which the first frame is used: {tally.animated:,}")
     if tally.bad:

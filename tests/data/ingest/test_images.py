@@ -300,6 +300,21 @@ def test_the_note_mentions_a_test_split_only_if_it_exists(tmp_path: Path, data_d
     assert card.notes[0].startswith(note)
 
 
+def test_classes_with_too_few_images_to_split_are_noted(tmp_path: Path, data_dir: Path) -> None:
+    files = {f"{label}/{row}.png": solid((row, ord(label), 0)) for label in "ab" for row in range(10)}
+    card = add(write_tree(tmp_path / "p", files | {"c/0.png": solid()}), data_dir).card
+    assert card.notes[1:] == ("classes without an image in test, too few images to split: c",)
+    assert len(add(write_tree(tmp_path / "q", files), data_dir, name="y").card.notes) == 1
+
+
+def test_classes_that_are_in_one_split_of_the_source_are_noted(tmp_path: Path, data_dir: Path) -> None:
+    files = tree() | {"train/emu/1.png": solid(), "test/fox/1.png": solid((9, 9, 0))}
+    assert add(write_tree(tmp_path / "p", files), data_dir).card.notes == (
+        "classes without an image in train: fox",
+        "classes without an image in test: emu",
+    )
+
+
 def test_many_bad_images_make_a_short_note(tmp_path: Path, data_dir: Path) -> None:
     files = {"a/good.png": solid(), "b/good.png": solid()} | {f"a/{number:02}.png": b"" for number in range(25)}
     (note,) = [
