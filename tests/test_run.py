@@ -29,7 +29,7 @@ def test_a_run_has_its_history_and_a_readable_table(run: Run) -> None:
     assert re.search(r"<th>best epoch</th><td>[12]</td>", table)
     assert re.search(r"<th>val accuracy of the best epoch</th><td>[\d.]+%</td>", table)
     if find_spec("pandas") is None:
-        with pytest.raises(UsageError, match="pandas is not installed"):
+        with pytest.raises(UsageError, match=r"pandas is not installed\n  try  pip install pandas"):
             run.history.to_pandas()
     else:
         assert run.history.to_pandas().shape[0] == 2
