@@ -34,9 +34,14 @@ class Run(TrainReport):
         return History(RunDir(self.path).metrics())
 
     @property
+    def name(self) -> str:
+        """The name by which every function finds the run; that of a run in a group is `GROUP/MEMBER`."""
+        return RunDir(self.path).name
+
+    @property
     def caption(self) -> str:
         """The run's name, the heading of its table in a notebook."""
-        return f"run {self.path.name}"
+        return f"run {self.name}"
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield the lines of the summary, and those of the epoch whose weights were kept."""
@@ -75,10 +80,10 @@ class History(list[dict[str, Any]]):
 
 
 def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
-    """Return all runs in a folder, oldest first, the unfinished ones too.
+    """Return all runs in a folder and in its groups, oldest first, the unfinished ones too.
 
     Args:
-        folder: holds the run folders; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
+        folder: holds the folders of runs and groups; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
     """
     place = machine.load().runs_dir if folder is None else Path(folder)
     return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
@@ -47,6 +48,13 @@ def test_an_unfinished_run_has_its_epochs_and_no_summary(run: Run) -> None:
     assert found.summary == {}
     assert len(found.history) == 2
     assert "<caption>run one</caption>" in found._repr_html_()
+
+
+def test_all_runs_are_those_of_groups_too(run: Run) -> None:
+    (group := run.path.parent / "five" / "queue").mkdir(parents=True)
+    (group.parent / "sweep.json").write_text("{}")
+    shutil.copytree(run.path, group.parent / "0-seed0")
+    assert [found.caption for found in rc.runs()] == ["run five/0-seed0", "run one"]
 
 
 def test_a_run_is_a_path(run: Run) -> None:

@@ -1,6 +1,18 @@
 """Run folders on disk. Only this package writes their files."""
 
-from resnetctl.runs.finding import all_runs, find, remove
+from resnetctl.runs.finding import all_runs, find, matching, remove, runs_in
 from resnetctl.runs.folder import CONFIG, LAST, RunDir, automatic_names, create, free_path
 
-__all__ = ["CONFIG", "LAST", "RunDir", "all_runs", "automatic_names", "create", "find", "free_path", "remove"]
+__all__ = [
+    "CONFIG",
+    "LAST",
+    "RunDir",
+    "all_runs",
+    "automatic_names",
+    "create",
+    "find",
+    "free_path",
+    "matching",
+    "remove",
+    "runs_in",
+]

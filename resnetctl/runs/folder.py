@@ -49,6 +49,12 @@ class RunDir:
     path: Path
 
     @property
+    def name(self) -> str:
+        """Its name, by which commands find it: that of its folder, or `GROUP/FOLDER` in a group of runs."""
+        path = self.path.resolve()  # of the run that `last` points to
+        return f"{path.parent.name}/{path.name}" if is_group(path.parent) else path.name
+
+    @property
     def config(self) -> Path:
         return self.path / CONFIG
 
@@ -292,6 +298,11 @@ def automatic_names(folder: Path, *, arch: str, data: str) -> Iterator[str]:
     base = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{arch}-{data}"
     names = (f"{base}-{number}" if number > 1 else base for number in itertools.count(1))
     return (name for name in names if not (folder / name).exists())
+
+
+def is_group(folder: Path) -> bool:
+    """Return whether the folder holds a group of runs."""
+    return (folder / GROUP).is_file() and (folder / "queue").is_dir()  # other programs have a sweep.json, too
 
 
 def _now() -> str:

@@ -10,6 +10,8 @@ import pytest
 from resnetctl import runs
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, in_shell
+from resnetctl.runs.group import create_group
+from resnetctl.runs.staged import begin
 
 
 def make(folder: Path, name: str | Iterator[str] = "one") -> runs.RunDir:
@@ -108,3 +110,54 @@ def test_a_group_is_no_run_and_the_hint_shows_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'five' is a group of runs, not a run") as caught:
         runs.find("five", tmp_path)
     assert in_shell(caught.value.hint[0]) == f"resnetctl sweep show {tmp_path / 'five'}"
+
+
+def make_group(folder: Path, name: str, members: tuple[str, ...]) -> None:
+    create_group(folder, name, plan={"keys": [], "points": {"0": {}}}, configs=dict.fromkeys(members, ""))
+    for second, member in enumerate(members):
+        set_start(make(folder / name, member), 10 + second)
+
+
+def test_runs_of_groups_are_found_by_the_name_of_the_group_and_their_own(tmp_path: Path) -> None:
+    set_start(make(tmp_path, "late"), 30)
+    make_group(tmp_path, "five", ("0-seed0", "1-seed1"))
+    assert [run.name for run in runs.all_runs(tmp_path)] == ["five/0-seed0", "five/1-seed1", "late"]
+    assert [run.name for run in runs.runs_in(tmp_path)] == ["late"]
+    for place in (tmp_path, tmp_path / "five"):  # RESNETCTL_RUNS_DIR may name a group
+        assert runs.find("five/1-seed1", place).path.resolve() == tmp_path / "five" / "1-seed1"
+    with pytest.raises(InputError, match="no run 'five/1-sed1'") as caught:
+        runs.find("five/1-sed1", tmp_path)
+    assert caught.value.hint == ("did you mean 'five/1-seed1'?",)
+
+
+def test_a_newer_run_of_a_group_is_not_the_last_one(tmp_path: Path) -> None:
+    set_start(make(tmp_path, "alone"), 0)
+    make_group(tmp_path, "five", ("0-seed0",))
+    (tmp_path / "last").unlink()
+    assert runs.find("last", tmp_path).name == "alone"
+    shutil.rmtree(tmp_path / "alone")
+    with pytest.raises(InputError, match="'last' is the newest run outside of groups, and there is none"):
+        runs.find("last", tmp_path)
+
+
+def test_the_stages_of_a_run_are_no_runs_of_their_own(tmp_path: Path) -> None:
+    staged = begin(tmp_path, "small", plan={})
+    make(staged.stages, "1-cut")
+    assert runs.all_runs(tmp_path) == []
+    make(tmp_path / "small", "stray")  # a folder with a config, but `small` is no group
+    assert runs.all_runs(tmp_path) == []
+
+
+def test_a_pattern_stands_for_runs_and_groups_and_with_a_slash_for_runs_of_groups(tmp_path: Path) -> None:
+    for second, name in enumerate(("st-b", "st-a", "other")):
+        set_start(make(tmp_path, name), second)
+    make_group(tmp_path, "stack", ("0-x", "1-y"))
+
+    def names(pattern: str) -> list[str]:
+        return [run.name for run in runs.matching(pattern, tmp_path)]
+
+    assert names("st*") == ["stack", "st-b", "st-a"]
+    assert names("stack/*") == names(f"{tmp_path}/s*/?-?") == ["stack/0-x", "stack/1-y"]
+    for nothing in ("x*", "other/*", "stack/*/*"):
+        with pytest.raises(InputError, match="no run has a name like"):
+            names(nothing)

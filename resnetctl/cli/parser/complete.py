@@ -43,7 +43,7 @@ def _runs() -> list[str]:
     import resnetctl.runs as runs
     from resnetctl.system import settings
 
-    return ["last", *(run.path.name for run in runs.all_runs(settings.load().runs_dir))]
+    return ["last", *(run.name for run in runs.all_runs(settings.load().runs_dir))]
 
 
 _SOURCES: dict[str, Callable[[], list[str]]] = {

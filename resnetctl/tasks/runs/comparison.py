@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import UsageError
 from resnetctl.hints import Call
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir, all_runs, find
+from resnetctl.runs import RunDir, find, matching, runs_in
+from resnetctl.runs.finding import is_pattern
 from resnetctl.runs.folder import GROUP
 from resnetctl.tasks.runs.difference import environment_of
 from resnetctl.tasks.runs.listing import details, flat
@@ -50,13 +50,10 @@ def chosen(texts: Sequence[str], folder: Path) -> list[RunDir]:
 def _runs_of(text: str, folder: Path) -> list[RunDir]:
     for path in (Path(text), folder / text):
         if (path / GROUP).is_file():
-            return all_runs(path)
-    if not any(sign in text for sign in "*?["):
+            return runs_in(path)
+    if not is_pattern(text, folder):
         return [find(text, folder)]
-    matching = [run for run in all_runs(folder) if fnmatchcase(run.path.name, text)]
-    if not matching:
-        raise InputError(f"no run has a name like '{text}'", where=str(folder), hint=Call("runs list"))
-    return matching
+    return [run for item in matching(text, folder) for run in (runs_in(item.path) or [item]) if run.config.is_file()]
 
 
 def compare(runs: Sequence[RunDir]) -> CompareReport:

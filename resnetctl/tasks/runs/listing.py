@@ -26,6 +26,10 @@ TITLES = {  # of columns on the screen, as keys for sorting and choosing
 }  # fmt: skip
 VAL_IMAGES = ("val_fraction", "split_seed")  # config keys that choose them
 MANY = 5  # files of a folder; more of them are one line on the screen
+HEADER = (  # columns of every exported table
+    "name", "status", "arch", "block", "data", "recipe", "seed", "epochs", "epochs_planned", "val_top1", "test_top1",
+    "created", "failure", "path", "val_images", "best",
+)  # fmt: skip
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
     "val": float | int, "test": float | int,
@@ -69,7 +73,7 @@ class ShowReport(Report):
 
 
 def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), reverse: bool = False) -> ListReport:
-    """Return the report on the runs in `folder`.
+    """Return the report on the runs in `folder` and in its groups.
 
     Args:
         sort: a name of `facts`, a column or a config key; runs without a value come first.
@@ -99,9 +103,10 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a table of all columns; a value that is a list is written as JSON."""
+    """Return a table of all columns, those of `HEADER` if there is no row. A list is written as JSON."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    columns = dict.fromkeys(key for row in rows for key in row) or HEADER
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value for key, value in row.items()}
@@ -151,7 +156,7 @@ def facts(run: RunDir) -> dict[str, Any]:
     `recipe` if no recipe was used. `test_top1` is that of the final weights on the test split of `data`, None if it was
     not measured. A run with a head has `primary`, e.g. `map50`, and this number as `val` and `test` instead.
     """
-    name = run.path.resolve().name  # of the run that `last` points to
+    name = run.name
     try:
         values = _read(run, name)
     except ResnetctlError:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir, all_runs
+from resnetctl.runs import RunDir, runs_in
 from resnetctl.runs import remove as delete
 from resnetctl.runs.finding import find_folder
 from resnetctl.tasks.runs.listing import facts
@@ -31,7 +31,7 @@ def described(run: RunDir) -> str:
     """Return what would be lost: the status of a run, or how many runs a group has."""
     if run.config.is_file():
         return str(facts(run)["status"])
-    inside = all_runs(run.path)
+    inside = runs_in(run.path)
     return f"group of {counted(len(inside), 'run')}" if inside else "unfinished"
 
 

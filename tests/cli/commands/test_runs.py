@@ -265,3 +265,29 @@ def test_verify_says_that_a_run_needs_a_plugin_that_is_gone(
         assert result.code == 0, "the files are intact"
         assert f"the run cannot be {words} here without resnetctl-gated 0.1.0" in result.err
         assert "install resnetctl-gated 0.1.0" in result.err
+
+
+@pytest.fixture
+def group(two_runs: Path) -> Path:
+    """Two runs that are those of a group, and no run beside it."""
+    (two_runs / "last").unlink()
+    (two_runs / "five" / "queue").mkdir(parents=True)
+    (two_runs / "five" / "sweep.json").write_text("{}")
+    for name in "ab":
+        (two_runs / name).rename(two_runs / "five" / name)
+    return two_runs
+
+
+def test_runs_of_a_group_are_listed_exported_and_shown_by_their_names(cli: Cli, group: Path) -> None:
+    names = ["name", "five/b", "five/a"]
+    assert [line.split("\t")[0] for line in cli("runs", "list").out.splitlines()] == names
+    assert [line.split(",")[0] for line in cli("runs", "export", "--csv").out.splitlines()] == names
+    assert "name     five/a" in cli("runs", "show", "five/a").out.splitlines()
+    assert cli("runs", "compare", "five/*").out.splitlines()[0] == "key\tfive/b\tfive/a"
+    assert cli("runs", "diff", "five/a", "five/b").code == 0
+    assert cli("runs", "remove", "five/a", "--yes").code == 0
+    assert [path.name for path in (group / "five").iterdir() if path.is_dir()] in (["queue", "b"], ["b", "queue"])
+
+
+def test_an_export_of_no_run_has_a_header(cli: Cli, machine: Path) -> None:
+    assert cli("runs", "export", "--csv").out.startswith("name,status,arch,")

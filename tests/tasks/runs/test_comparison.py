@@ -37,7 +37,7 @@ def test_names_patterns_and_groups_stand_for_runs(tmp_path: Path) -> None:
     for name in ("lr-1", "lr-2", "other"):
         run(tmp_path, name, "")
     group = tmp_path / "seeds"
-    group.mkdir()
+    (group / "queue").mkdir(parents=True)
     (group / "sweep.json").write_text("{}")
     for name in ("seed-0", "seed-1"):
         run(group, name, "")
@@ -48,7 +48,9 @@ def test_names_patterns_and_groups_stand_for_runs(tmp_path: Path) -> None:
     assert names("lr-*") == ["lr-1", "lr-2"]
     assert names("lr-1", "lr-?", str(tmp_path / "lr-2")) == ["lr-1", "lr-2"]
     assert names("seeds", "other") == ["other", "seed-0", "seed-1"]
-    assert names(str(group)) == ["seed-0", "seed-1"]
+    assert names(str(group)) == names("seeds/*") == names("s*") == ["seed-0", "seed-1"]
+    assert names("seeds/*1", "seeds/seed-1") == ["seed-1"]
+    assert names("*") == ["lr-1", "lr-2", "other", "seed-0", "seed-1"]
     with pytest.raises(InputError, match=r"no run has a name like 'x\*'"):
         names("x*")
     with pytest.raises(InputError, match="there is no run 'nothing'"):

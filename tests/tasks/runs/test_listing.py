@@ -9,6 +9,7 @@ import pytest
 
 from resnetctl.errors import UsageError
 from resnetctl.runs import RunDir
+from resnetctl.runs.group import create_group
 from resnetctl.tasks.runs import listing
 
 CONFIG = 'data = "digits"\nepochs = 3\nseed = 7\n[model]\narch = "resnet20"\n'
@@ -97,6 +98,24 @@ def test_last_is_listed_by_the_name_of_its_run(tmp_path: Path) -> None:
     run_dir = run(tmp_path / "a")
     (tmp_path / "last").symlink_to("a", target_is_directory=True)
     assert listing.facts(RunDir(tmp_path / "last")) == listing.facts(run_dir)
+
+
+def test_runs_of_groups_are_listed_sorted_and_chosen_like_all_others(tmp_path: Path) -> None:
+    create_group(tmp_path, "five", plan={"keys": [], "points": {"0": {}}}, configs={"0-seed0": "", "1-seed1": ""})
+    for number, seed in enumerate((3, 1)):
+        run(tmp_path / "five" / f"{number}-seed{number}", config=CONFIG.replace("seed = 7", f"seed = {seed}"))
+    run(tmp_path / "a")
+    rows = listing.list_runs(tmp_path, sort="seed", where=["seed=3"]).runs
+    assert [row["name"] for row in rows] == ["five/0-seed0"]
+    names = [row["name"] for row in listing.list_runs(tmp_path, sort="seed").runs]
+    assert names == ["five/1-seed1", "five/0-seed0", "a"]
+
+
+def test_an_empty_table_has_the_columns_that_every_table_has(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    rows = [listing.flat(row) for row in listing.list_runs(tmp_path).runs]
+    header = listing.to_csv([]).splitlines()
+    assert header == [",".join(key for key in rows[0] if not key.startswith("config."))]
 
 
 def test_files_are_listed_with_their_sizes(tmp_path: Path) -> None:
