@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from resnetctl import registry
-from resnetctl.data.splits import ImageSet, open_eval_set
+from resnetctl.data.splits import ImageSet, open_eval_set, split_digest
 from resnetctl.data.store import Store
 from resnetctl.engine.meters.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
@@ -107,9 +107,7 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UsageError(f"{split!r} is no split to measure", where=Setting("split"), hint="test, val or train")
-    tta: Tta = how.pop("tta", "none")
-    if tta not in ("none", "flip"):
-        raise UsageError(f"{tta!r} is no test-time augmentation", where=Setting("tta"), hint="none or flip")
+    tta = _tta(how.pop("tta", "none"))
     gates = Gates.of(how)
     if per_image is not None:
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
@@ -151,11 +149,19 @@ def evaluate(
         tta=tta,
         gates=gates,
         looks=looks,
+        images=split_digest(images),
     )
     outcome = write_outcome(outcome, resolved, variant="" if tta == "none" else tta)
     if per_image is None:
         return outcome
     return write_images(outcome, Path(per_image), rows=_image_rows(scores, images, store), columns=COLUMNS)
+
+
+def _tta(name: Tta) -> Tta:
+    """Return the test-time augmentation. Raises `UsageError` when it is unknown."""
+    if name not in ("none", "flip"):
+        raise UsageError(f"{name!r} is no test-time augmentation", where=Setting("tta"), hint="none or flip")
+    return name
 
 
 def _of_net(

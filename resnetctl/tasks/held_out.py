@@ -50,11 +50,13 @@ class Judged(Measurement):
         per_image: the file with a row for each image.
         gates: the limits that `require` checks.
         looks: how many models this test split has judged; None for val and train.
+        images: digest of the measured images: numbers with the same digest are of the same images.
     """
 
     per_image: Path | None = None
     gates: Gates = field(default_factory=Gates)
     looks: Looks | None = None
+    images: str = ""
 
     limits: ClassVar[tuple[str, ...]] = tuple(item.name for item in fields(Gates))  # that the numbers can have
 
@@ -68,6 +70,7 @@ class Judged(Measurement):
         return {
             "data": self.data,
             "split": self.split,
+            "images": self.images,
             "epoch": self.epoch,
             "looks": None if self.looks is None else self.looks.to_json(),
             "target": str(self.target),

@@ -60,6 +60,14 @@ def test_the_newest_run_is_measured_on_test(store: Store) -> None:
     assert outcome.notices == CONSTANT
 
 
+def test_equal_images_have_an_equal_digest_and_other_images_another(store: Store) -> None:
+    make_run(card(store))
+    test, again, val = (evaluate(None, settings=settings.load(), split=split) for split in ("test", "test", "val"))
+    assert len({test.images, again.images}) == 1
+    assert test.to_json()["images"] == test.images != val.images
+    assert len(test.images) == 64
+
+
 @pytest.mark.parametrize("as_onnx", [False, True])
 def test_flip_averages_the_logits_of_each_image_and_its_mirror_image(store: Store, as_onnx: bool) -> None:
     run = make_run(card(store))

@@ -1,7 +1,6 @@
 """`runs list`, `show`, `plot`, `compare`, `diff`, `export`, `remove` and `verify`."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.store_options import (
@@ -15,30 +14,30 @@ from resnetctl.cli.parser.store_options import (
 )
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.ask import confirm
+from resnetctl.cli.screen.run_cells import (
+    COLUMNS,
+    RESULTS,
+    marks_of_test,
+    other_images,
+    parted,
+    result,
+    short,
+    shown,
+    toml,
+)
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
-    from resnetctl.tasks.runs.difference import Parting
     from resnetctl.tasks.runs.listing import ListReport
 
-COLUMNS = {
-    "name": "name",
-    "status": "status",
-    "arch": "arch",
-    "data": "data",
-    "recipe": "recipe",
-    "seed": "seed",
-    "epochs": "epochs",
-    "val_top1": "val acc",
-    "test_top1": "test acc",
-    "created": "started",
-}
-RESULTS = {**COLUMNS, "epochs": "epochs trained", "seconds": "time"}  # rows of `runs compare`
 OTHER_VAL = (
     "The runs measured val on different images, so their val accuracies do not compare. Measure each on the same test: "
     "resnetctl eval RUN"
 )
-ACCURACIES = ("val_top1", "test_top1")
+OTHER_TEST = (
+    "The runs measured test on different images, so their test accuracies do not compare. Measure each again: "
+    "resnetctl eval RUN --data NAME"
+)
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
 DROPPED_WITH_BLOCKS = ("data", "started", "recipe", "seed", "arch", "epochs")
@@ -56,10 +55,14 @@ def list_runs(parsed: Parsed[RunsListOptions]) -> None:
     if not rows and not parsed.options.where:
         streams.say(streams.one_line(f"There is no run in {folder}. Start one: resnetctl train --data digits"))
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
-    tables.table([*COLUMNS.values()], [[_shown(row, key) for key in COLUMNS] for row in rows], drop=drop)
+    marks = marks_of_test(rows)
+    cells = [[shown(row, key, test=mark) for key in COLUMNS] for row, mark in zip(rows, marks, strict=True)]
+    tables.table([*COLUMNS.values()], cells, drop=drop)
     if any(row.get("best") for row in rows):
         best = "* the best of the listed runs with the same val images; the best of many is partly luck"
         streams.say(streams.notice(best))
+    if any(marks):
+        streams.say(streams.notice(other_images(marks)))
 
 
 def show(parsed: Parsed[RunsShowOptions]) -> None:
@@ -74,7 +77,7 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
         return
     facts, files = listing.facts(run), listing.folded(listing.files(run))
     rows = [
-        (key, _shown(facts, key)) for key in facts if key not in ("epochs_planned", "block") and facts[key] is not None
+        (key, shown(facts, key)) for key in facts if key not in ("epochs_planned", "block") and facts[key] is not None
     ]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
@@ -107,16 +110,18 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     if parsed.options.as_json:
         streams.report(report)
         return
-    config = [(key, *map(_toml, values)) for key, values in report.config.items()]
+    config = [(key, *map(toml, values)) for key, values in report.config.items()]
     results = [
-        (RESULTS.get(key, key), *(_result(key, value) for value in values)) for key, values in report.results.items()
+        (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]
-    data = [(key, *(_toml(value)[:12] for value in values)) for key, values in report.data.items()]
+    data = [(key, *(toml(value)[:12] for value in values)) for key, values in report.data.items()]
     tables.table(["key", *report.runs], [*config, *data, *results])
     if not config:
         streams.say("The configs are equal")
     if not report.same_val:
         streams.say(streams.notice(OTHER_VAL))
+    if not report.same_test:
+        streams.say(streams.notice(OTHER_TEST))
 
 
 def diff(parsed: Parsed[RunsDiffOptions]) -> None:
@@ -132,7 +137,7 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
         return
     if report.config:
         rows = [
-            (item.key, *(text for pair in zip(map(_toml, item.values), item.origins, strict=True) for text in pair))
+            (item.key, *(text for pair in zip(map(toml, item.values), item.origins, strict=True) for text in pair))
             for item in report.config
         ]
         one, other = report.runs
@@ -143,29 +148,12 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
         pairs = getattr(report, name)
         if pairs:
             streams.result("")
-            tables.table([name, *report.runs], [(key, *map(_toml, values)) for key, values in pairs.items()])
+            tables.table([name, *report.runs], [(key, *map(toml, values)) for key, values in pairs.items()])
     streams.result("")
-    streams.result(_parted(report.curves))
+    streams.result(parted(report.curves))
     if report.curves.numbers:
         numbers = report.curves.numbers.items()
-        tables.table(["number", *report.runs], [(key, *_short(*values)) for key, values in numbers])
-
-
-def _short(one: object, other: object) -> tuple[str, str]:
-    """Return two values with six digits, or with all of them where six do not tell them apart."""
-    first, second = (f"{value:.6g}" if isinstance(value, float) else _toml(value) for value in (one, other))
-    return (first, second) if first != second else (_toml(one), _toml(other))
-
-
-def _parted(curves: "Parting") -> str:
-    """Return the sentence on the curves."""
-    if curves.epoch is not None:
-        before = f" ({counted(curves.equal, 'equal epoch')})" if curves.equal else ""
-        return f"The curves differ from epoch {curves.epoch}{before}:"
-    if not curves.equal:
-        return "No epoch of both runs can be compared"
-    rest = "" if curves.epochs[0] == curves.epochs[1] else f"; one run has {counted(max(curves.epochs), 'epoch')}"
-    return f"The curves are equal to the last digit for {counted(curves.equal, 'epoch')}{rest}"
+        tables.table(["number", *report.runs], [(key, *short(*values)) for key, values in numbers])
 
 
 def export(parsed: Parsed[RunsExportOptions]) -> None:
@@ -242,36 +230,6 @@ def _listed(options: RunsListOptions) -> "ListReport":
 
     folder = settings.load().runs_dir
     return listing.list_runs(folder, sort=options.sort, where=options.where, reverse=options.reverse)
-
-
-def _toml(value: object) -> str:
-    import json
-
-    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _result(key: str, value: Any) -> str:
-    if key in ACCURACIES:
-        return tables.percent(value, 2)
-    if key == "seconds":
-        return "-" if value is None else tables.duration(value)
-    return str(value)
-
-
-def _shown(row: Mapping[str, Any], key: str) -> str:
-    value = row.get(key)
-    mark = " *" if key == "val_top1" and row.get("best") else ""
-    if key in ACCURACIES and row.get("primary"):
-        return f"{row['primary']} {tables.percent(row.get(key.removesuffix('_top1')))}{mark}"
-    if key in (*ACCURACIES, "val", "test"):
-        return f"{tables.percent(value)}{mark}"
-    if key == "arch" and row.get("block"):
-        return f"{value} + {row['block']}"
-    if key == "created" and value is not None:
-        return tables.moment(value)
-    if key == "epochs" and row.get("status") != "finished" and row.get("epochs_planned"):
-        return f"{value}/{row['epochs_planned']}"
-    return "" if value is None else str(value)
 
 
 COMMAND = Group(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set
+from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set, split_digest
 from resnetctl.data.store import Store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.meters.run import meter_of
@@ -94,6 +94,7 @@ def measure_net(
         measured=found,
         gates=gates,
         looks=looks,
+        images=split_digest(images),
         task=card.task,
         target=target.path,
         data=store.card.name,

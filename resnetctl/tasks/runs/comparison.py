@@ -26,7 +26,7 @@ class CompareReport(Report):
         runs: the names.
         config: the values of each config key that differs, by dotted key.
         data: name and digests of the data, where they differ, by dotted key.
-        same_val: whether all runs that measured val did so on the same images.
+        same_val, same_test: whether all runs that measured val, or test, did so on the same images.
         results: status, epochs, accuracies and seconds.
     """
 
@@ -35,6 +35,7 @@ class CompareReport(Report):
     config: Mapping[str, tuple[Any, ...]]
     data: Mapping[str, tuple[Any, ...]]
     same_val: bool
+    same_test: bool
     results: Mapping[str, tuple[Any, ...]]
 
 
@@ -78,6 +79,7 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
         config=_differing(columns),
         data=_differing(digests),
         same_val=len(measured) < 2,
+        same_test=len({row.get("test_images") for row in rows} - {None}) < 2,
         results={
             key: tuple(row.get(key) for row in rows)
             for key in RESULTS

@@ -28,7 +28,7 @@ VAL_IMAGES = ("val_fraction", "split_seed")  # config keys that choose them
 MANY = 5  # files of a folder; more of them are one line on the screen
 HEADER = (  # columns of every exported table
     "name", "status", "arch", "block", "data", "recipe", "seed", "epochs", "epochs_planned", "val_top1", "test_top1",
-    "created", "failure", "path", "val_images", "best",
+    "created", "failure", "path", "val_images", "test_images", "best",
 )  # fmt: skip
 KINDS = {  # of facts; the others are text
     "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
@@ -128,16 +128,26 @@ def show(run: RunDir) -> ShowReport:
 
 
 def details(run: RunDir) -> dict[str, Any]:
-    """Return the `facts` of a run, then path, `val_images`, config, and figures of its reports in `eval/`.
+    """Return the `facts` of a run, then path, digests of its images, config, and figures of its reports in `eval/`.
 
-    `val_images` is a short digest: runs with the same val images have the same one.
+    Runs with the same val images have the same `val_images`, a short digest. `test_images` is that of the images that
+    the number on test is of, None without one.
     """
     row = facts(run)
     if row["status"] == "unreadable":
         return row
-    evals = {name: _figures(report) for name, report in run.evals().items()}
+    reports = run.evals()
+    evals = {name: _figures(report) for name, report in reports.items()}
     config = nest(from_file(run.config).values)
-    return {**row, "path": str(run.path), "val_images": _val_images(run, config), "config": config, "evals": evals}
+    images = {"val_images": _val_images(run, config), "test_images": _test_images(row, reports)}
+    return {**row, "path": str(run.path), **images, "config": config, "evals": evals}
+
+
+def _test_images(row: Mapping[str, Any], reports: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the digest of the images that the number on test is of."""
+    if row.get("test_top1", row.get("test")) is None:
+        return None
+    return str(reports[f"{row['data']}-test"].get("images", ""))[:12] or None
 
 
 def _val_images(run: RunDir, config: Mapping[str, Any]) -> str:

@@ -267,6 +267,24 @@ def test_verify_says_that_a_run_needs_a_plugin_that_is_gone(
         assert "install resnetctl-gated 0.1.0" in result.err
 
 
+def test_test_accuracies_of_other_images_are_marked_and_explained(cli: Cli, two_runs: Path) -> None:
+    for name, images in (("a", "1" * 64), ("b", "2" * 64)):
+        (two_runs / name / "eval").mkdir()
+        report = {"top1": 0.5, "epoch": 1, "images": images}
+        (two_runs / name / "eval" / "digits-test.json").write_text(json.dumps(report))
+    listed = cli("runs", "list")
+    assert [line.split("\t")[8] for line in listed.out.splitlines()[1:]] == ["50.0 % a", "50.0 % b"]
+    assert "a, b: test accuracies of one dataset with different letters" in listed.err
+    assert "test accuracies do not compare" in cli("runs", "compare", "a", "b").err
+    rows = csv.DictReader(io.StringIO(cli("runs", "export").out))
+    assert [row["test_images"] for row in rows] == ["2" * 12, "1" * 12]
+    (two_runs / "a" / "eval" / "digits-test.json").write_text(json.dumps({**report, "images": "2" * 64}))
+    same = cli("runs", "list")
+    assert [line.split("\t")[8] for line in same.out.splitlines()[1:]] == ["50.0 %", "50.0 %"]
+    assert "letters" not in same.err
+    assert "test accuracies" not in cli("runs", "compare", "a", "b").err
+
+
 @pytest.fixture
 def group(two_runs: Path) -> Path:
     """Two runs that are those of a group, and no run beside it."""

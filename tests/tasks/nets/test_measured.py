@@ -235,7 +235,10 @@ def test_a_second_network_widens_the_interval_of_both_and_val_has_no_ledger(tmp_
     assert wide_low <= low
     assert wide_high >= high
     assert wide_high - wide_low > high - low
-    assert evaluate(one.path, settings=machine, split="val").to_json()["looks"] is None
+    val = evaluate(one.path, settings=machine, split="val").to_json()
+    assert val["looks"] is None
+    assert len(val["images"]) == 64
+    assert first["images"] == second["images"] != val["images"]
     (file,) = (machine.data_dir / "looks").glob("*.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["primary"] for line in lines] == ["miou", "miou"]

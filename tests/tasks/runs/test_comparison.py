@@ -88,3 +88,14 @@ def test_a_run_without_val_numbers_is_no_other_measurement(tmp_path: Path) -> No
     one = run(tmp_path, "one", "", train="ab")
     none = create(tmp_path, "two", config="", sources={}, env={"data": {"name": "x", "digests": {"train": "cd"}}})
     assert compare([one, none]).same_val
+
+
+def test_accuracies_on_another_test_do_not_compare(tmp_path: Path) -> None:
+    pair = [run(tmp_path, name, 'data = "digits"\n') for name in ("a", "b")]
+    for one, images in zip(pair, ("1" * 64, "2" * 64), strict=True):
+        one.write_eval("digits-test", {"top1": 0.5, "epoch": 1, "images": images})
+    assert not compare(pair).same_test
+    pair[1].write_eval("digits-test", {"top1": 0.5, "epoch": 1, "images": "1" * 64})
+    assert compare(pair).same_test
+    pair[1].write_eval("digits-test", {"top1": 0.5, "epoch": 0, "images": "2" * 64})  # of other weights
+    assert compare(pair).same_test
