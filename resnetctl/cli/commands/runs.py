@@ -286,7 +286,10 @@ COMMAND = Group(
             summary="Delete runs; asks first.",
             run=remove,
             options=RunsRemoveOptions,
-            examples=(("resnetctl runs remove trial-1 trial-2 --yes", "without a question"),),
+            examples=(
+                ("resnetctl runs remove 'trial-*'", "every run with such a name"),
+                ("resnetctl runs remove trial-1 trial-2 --yes", "without a question"),
+            ),
         ),
         "verify": Command(
             name="verify",

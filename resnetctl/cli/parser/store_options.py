@@ -122,7 +122,9 @@ class RunsDiffOptions(Common):
 
 
 class RunsRemoveOptions(Common):
-    runs: list[str] = argument("Runs or groups to delete", metavar="RUN...", complete="run")
+    runs: list[str] = argument(
+        "Runs or groups to delete, also patterns such as 'trial-*'", metavar="RUN...", complete="run"
+    )
     yes: bool = option(False, "Do not ask", short="-y", panel=USED)
 
 

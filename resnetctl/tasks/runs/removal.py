@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from resnetctl.report.base import Report
-from resnetctl.runs import RunDir, runs_in
+from resnetctl.runs import RunDir, matching, runs_in
 from resnetctl.runs import remove as delete
-from resnetctl.runs.finding import find_folder
+from resnetctl.runs.finding import find_folder, is_pattern
 from resnetctl.tasks.runs.listing import facts
 from resnetctl.wording import counted
 
@@ -22,8 +22,16 @@ class RemoveReport(Report):
 
 
 def chosen(names: Sequence[str], folder: Path) -> list[RunDir]:
-    """Return the runs and groups of these names or paths, each once. Raises `InputError` when there is no such run."""
-    paths = [find_folder(name, folder).path.resolve() for name in names]
+    """Return the runs and groups of these names, paths or patterns, each once.
+
+    Raises `InputError` when there is no such run.
+    """
+    items = [
+        item
+        for name in names
+        for item in (matching(name, folder) if is_pattern(name, folder) else [find_folder(name, folder)])
+    ]
+    paths = [item.path.resolve() for item in items]
     return [RunDir(path) for path in dict.fromkeys(paths)]
 
 

@@ -285,6 +285,14 @@ def test_test_accuracies_of_other_images_are_marked_and_explained(cli: Cli, two_
     assert "test accuracies" not in cli("runs", "compare", "a", "b").err
 
 
+def test_remove_lists_what_a_pattern_stands_for(cli: Cli, two_runs: Path) -> None:
+    result = cli("runs", "remove", "*")
+    assert result.code == 2
+    assert [line.split()[0] for line in result.err.splitlines()[:2]] == [str(two_runs / name) for name in "ba"]
+    assert len(cli("runs", "remove", "[ab]", "--yes").out.splitlines()) == 2
+    assert list(two_runs.iterdir()) == []
+
+
 @pytest.fixture
 def group(two_runs: Path) -> Path:
     """Two runs that are those of a group, and no run beside it."""

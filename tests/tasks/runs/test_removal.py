@@ -27,6 +27,24 @@ def test_nothing_is_removed_when_a_name_is_unknown(tmp_path: Path) -> None:
         removal.chosen(["a", "x"], tmp_path)
 
 
+def test_patterns_stand_for_runs_groups_and_runs_in_stages(tmp_path: Path) -> None:
+    for name in ("st-1", "st-2", "other", "st[x]"):
+        runs.create(tmp_path, name, config="", sources={}, env={})
+    create_group(tmp_path, "stack", plan={"keys": [], "points": {"0": {}}}, configs={"0": ""})
+    runs.create(tmp_path / "stack", "0", config="", sources={}, env={})
+    begin(tmp_path, "stages", plan={})
+
+    def names(*texts: str) -> list[str]:
+        return sorted(run.name for run in removal.chosen(texts, tmp_path))
+
+    assert names("st-?", "st-1") == ["st-1", "st-2"]
+    assert names("st*") == ["st-1", "st-2", "st[x]", "stack", "stages"]
+    assert names("st[x]") == ["st[x]"]  # a name is no pattern
+    assert names("stack/*") == ["stack/0"]
+    with pytest.raises(InputError, match=r"no run has a name like 'x\*'"):
+        names("st-1", "x*")
+
+
 def test_a_group_and_a_run_in_stages_are_removed_whole(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     for name, file, inside in (("five", "sweep.json", "queue"), ("small", "compress.json", "stages")):
