@@ -62,6 +62,9 @@ class Run(TrainReport):
 
         return curves_of(RunDir(self.path))
 
+    def __hash__(self) -> int:
+        return hash(self.path)  # equal runs have equal paths; a summary is a dict and has no hash
+
     def __fspath__(self) -> str:
         return str(self.path)
 

@@ -61,6 +61,14 @@ def test_a_run_is_a_path(run: Run) -> None:
     assert Path(run) == run.path
 
 
+def test_equal_runs_have_equal_hashes(run: Run) -> None:
+    (same,) = rc.runs()
+    other = Run(path=run.path.parent / "other", summary={})
+    assert same == run
+    assert {same: 1, other: 2}[run] == 1
+    assert {same, run, other} == {run, other}
+
+
 def test_a_run_prints_as_its_folder(run: Run) -> None:
     assert repr(run) == f"Run('{run.path}')"
 
