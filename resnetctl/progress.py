@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 SHOWN = 12  # newest epochs in a notebook's table
 
 
-def watched(facts: Iterator[Fact], *, show: bool | None) -> Iterator[Fact]:
-    """Yield the facts, and show each epoch: in a notebook, or on stderr.
+def watched(facts: Iterable[Any], *, show: bool | None) -> Generator[Any, None, Any]:
+    """Yield the facts, and show each epoch: in a notebook, or on stderr. Return what the generator of facts returns.
 
     Args:
         show: False is silent. None shows the epochs only where a person looks: in a notebook and in a terminal.
     """
     is_notebook = _in_notebook()
     if show is False or (show is None and not is_notebook and not sys.stderr.isatty()):
-        yield from facts
-        return
+        return (yield from facts)
     screen = _Notebook() if is_notebook else _Line()
+    work = iter(facts)
     try:
-        for fact in facts:
+        while True:
+            try:
+                fact = next(work)
+            except StopIteration as end:
+                return end.value
             screen.see(fact)
             yield fact
     finally:
@@ -63,6 +67,7 @@ class _Screen:
         """Draw again after the start and after each epoch."""
         if isinstance(fact, Started):
             self.title = f"{fact.arch.name} on {fact.config.data}"
+            self.rows.clear()  # of the run before, in a sweep
             self._epochs = -(-fact.steps // fact.steps_per_epoch)
         elif isinstance(fact, EpochTimed):
             self.rows.append(self._cells(fact))

@@ -1,6 +1,7 @@
 """Epochs of a training from Python: one line in a terminal, one table in a notebook, nothing where nobody looks."""
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.facts import EpochTimed, Notice, Started
+from resnetctl.facts import EpochTimed, Notice, Started, result_of
 from resnetctl.progress import SHOWN, watched
 from resnetctl.system import settings
 
@@ -49,6 +50,24 @@ def test_a_narrow_terminal_gets_no_line_that_wraps(monkeypatch: pytest.MonkeyPat
     list(watched(facts(2), show=None))
     lines = [line.removesuffix("\n").removesuffix("\033[K") for line in screen.getvalue().split("\r")]
     assert max(map(len, lines)) == 39
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_what_the_work_returns_is_returned(show: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def work() -> Iterator[Any]:
+        yield from facts(1)
+        return "report"
+
+    assert result_of(watched(work(), show=show)) == "report"
+
+
+def test_a_second_run_begins_a_table_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := io.StringIO())
+    list(watched([*facts(2), *facts(1)], show=True))
+    shown = [re.findall(r"epoch (\d/\d)", line) for line in screen.getvalue().splitlines()]
+    assert shown == [[], ["1/2"], ["2/2"], [], ["1/1"]]
 
 
 @pytest.mark.parametrize("show", [None, False])

@@ -10,7 +10,7 @@ from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
 from resnetctl.facts import Finished, result_of
 from resnetctl.predictor import Target
-from resnetctl.progress import told
+from resnetctl.progress import told, watched
 from resnetctl.run import Run
 from resnetctl.system import settings as machine
 from resnetctl.tasks.bench.report import BenchReport
@@ -100,17 +100,21 @@ def bench(
     config: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     compiled: bool = False,
+    progress: bool | None = None,
     **flags: Any,
 ) -> BenchReport:
     """Time this machine on the run that `train` with these arguments would start. `data` defaults to the digits.
 
-    `compiled` also times torch.compile, which takes a minute or more. Other arguments and errors as `train`.
+    `compiled` also times torch.compile, which takes a minute or more. Other arguments and errors as `train`. The
+    trial has no epoch to show.
     """
     from resnetctl.tasks.bench.bench import bench as task
 
     layers = stream.layers(stream.keywords(BenchConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return result_of(task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled))
+    facts = task(draft(BenchConfig, layers, settings=settings), settings, compiled=compiled)
+    report: BenchReport = result_of(watched(facts, show=progress))
+    return report
 
 
 def find_lr(
@@ -118,26 +122,34 @@ def find_lr(
     recipe: str | None = None,
     config: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
     **flags: Any,
 ) -> "LrReport":
     """Try rising learning rates on the run that `train` with these arguments would start; write no run.
 
     The report has the `proposal`, the `points` of the curve, and `plot()`, which a notebook draws. Arguments and
-    errors as `train`.
+    errors as `train`. The search has no epoch to show.
     """
     from resnetctl.tasks.train import find_lr as task
 
     layers = stream.layers(stream.keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return result_of(task(draft(TrainConfig, layers, settings=settings), settings))
+    report: LrReport = result_of(watched(task(draft(TrainConfig, layers, settings=settings), settings), show=progress))
+    return report
 
 
 def sweep(
-    file: str | PathLike[str], *, name: str | None = None, out: str | Path | None = None, halving: int = 0
+    file: str | PathLike[str],
+    *,
+    name: str | None = None,
+    out: str | Path | None = None,
+    halving: int = 0,
+    progress: bool | None = None,
 ) -> "SweepReport":
     """Train the runs that a TOML file describes, or go on with a group; return what came out.
 
-    Arguments and errors as the command `sweep`. The report's `plot()` draws it in a notebook.
+    Arguments and errors as the command `sweep`; `progress` as in `train`, with the epochs of the run that is trained.
+    The report's `plot()` draws it in a notebook.
     """
     from resnetctl.tasks import resume, train
     from resnetctl.tasks.sweep import points, results, work
@@ -145,7 +157,9 @@ def sweep(
 
     settings, place = machine.load(), None if out is None else Path(out)
     group = points.open_group(file, settings, name=name, out=place, halving=halving)
-    list(work.work(group, settings, trainer=Trainer(start=train.train, resume=resume.resume)))
+    trainer = Trainer(start=train.train, resume=resume.resume)
+    for _ in watched(work.work(group, settings, trainer=trainer), show=progress):
+        pass
     return results.show(group)
 
 

@@ -76,9 +76,31 @@ def test_bench_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
         return draft.asked.values, compiled
 
     monkeypatch.setattr(bench, "bench", task)
-    assert rc.bench(arch="resnet56", compiled=True) == ({"model.arch": "resnet56"}, True)
+    for progress in (None, True, False):
+        assert rc.bench(arch="resnet56", compiled=True, progress=progress) == ({"model.arch": "resnet56"}, True)
     with pytest.raises(UsageError, match="unknown argument"):
         rc.bench(speed=3)
+
+
+def test_find_lr_takes_progress_and_returns_its_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    from resnetctl.tasks import train
+
+    def task(draft, machine):
+        yield "a fact"
+        return draft.asked.values
+
+    monkeypatch.setattr(train, "find_lr", task)
+    for progress in (None, True, False):
+        assert rc.find_lr(data="digits", progress=progress) == {"data": "digits"}
+
+
+def test_a_sweep_shows_the_epochs_of_each_run_unless_it_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    tiny(settings.load().data_dir)
+    Path("lr.toml").write_text('seeds = 2\n[config]\ndata = "tiny"\nepochs = 1\n[vary]\nlr = [0.1]\n')
+    rc.sweep("lr.toml", name="silent", progress=False)
+    assert "epoch" not in capsys.readouterr().err
+    rc.sweep("lr.toml", name="shown", progress=True)
+    assert capsys.readouterr().err.count("epoch 1/1") == 2
 
 
 def test_notices_are_warnings_at_the_line_of_the_caller(run) -> None:
@@ -103,7 +125,7 @@ def test_a_sweep_returns_its_report_and_goes_on_where_it_stopped(tmp_path: Path)
     assert report.settings[1].against_best is not None
     assert "<svg" in report.plot()._repr_html_()
     assert "lr 0.1" in report._repr_html_()
-    assert rc.sweep("lr") == report
+    assert rc.sweep("lr", progress=False) == report
     with pytest.raises(UsageError, match="exists"):
         rc.sweep("lr.toml")
     with pytest.raises(InputError, match="no group"):
