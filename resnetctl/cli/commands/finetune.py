@@ -52,5 +52,6 @@ COMMAND = Command(
         ("resnetctl finetune runs/last --data mnist", "from your own run"),
         ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
     ),
+    elsewhere={"--resume": "resnetctl train --resume"},
     notes=("Photos: images above 64 px. For your data: resnetctl config show finetune",),
 )

@@ -33,7 +33,8 @@ class Parsed(Generic[Options]):
 class Command:
     """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all).
 
-    `recipe` is the packaged recipe whose values are the defaults of these flags.
+    `recipe` is the packaged recipe whose values are the defaults of these flags. `elsewhere` are flags that people look
+    for here, with the command line of another verb that has them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Command:
     recipe: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def config_flags(self) -> list[Flag]:
         """Return the flags of config keys, with the defaults that they have in this command."""

@@ -4,6 +4,7 @@ The functions that Typer calls come from `functions`; each carries the declarati
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -51,11 +52,13 @@ class _Verb(_Base):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse `args`. Raises our `UsageError` instead of Typer's."""
 
+        words = tuple(args)  # Typer's parser takes words away
+
         def parse() -> Any:
             try:
                 return super(_Verb, self).make_context(info_name, args, parent, **extra)
             except UsageError as error:
-                raise self._translated(error, path_of(parent, info_name)) from None
+                raise self._translated(error, path_of(parent, info_name), words=words) from None
 
         return boundary.within(parse)
 
@@ -73,11 +76,12 @@ class _Verb(_Base):
         with self.make_context(name, words) as context:
             return self.invoke(context)
 
-    def _translated(self, error: Any, path: str) -> errors.UsageError:
+    def _translated(self, error: Any, path: str, *, words: Sequence[str]) -> errors.UsageError:
         """Return one of Typer's usage errors as one of ours."""
         hint = [f"{path} --help"]
         if hasattr(error, "possibilities"):  # an unknown option
-            close = hints.closest(error.option_name, [word for param in self.params for word in param.opts])
+            known = [word for param in self.params for word in param.opts]
+            close = self._elsewhere(error.option_name, words) or hints.closest(error.option_name, known)
             return errors.UsageError(
                 f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
             )
@@ -86,6 +90,8 @@ class _Verb(_Base):
         message = error.format_message()
         if message.startswith("Got unexpected extra argument"):
             hint = [*self._example(), *hint]
+        elif hasattr(error, "option_name"):  # its value is missing, or it takes none
+            hint = [*self._example(f"{error.option_name} "), *hint]
         return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
 
     def _label(self, name: str) -> str:
@@ -94,9 +100,19 @@ class _Verb(_Base):
         flags = self.declared.all_flags() if isinstance(self.declared, Command) else []
         return next(str(flag.metavar) if is_argument(flag) else flag.flag for flag in flags if name_of(flag) == name)
 
-    def _example(self) -> list[str]:
-        """Return a list of the first example, empty if the example is longer than a line."""
-        return [line for line, _ in self.declared.examples[:1] if not line.endswith("\\")]
+    def _example(self, part: str = "") -> list[str]:
+        """Return a list of the first example with this part, empty if the example is longer than a line."""
+        lines = [line for line, _ in self.declared.examples if part in line]
+        return [line for line in lines[:1] if not line.endswith("\\")]
+
+    def _elsewhere(self, option: str, words: Sequence[str]) -> str:
+        """Return the command line of the verb that has `option`, with the value that follows here; "" without one."""
+        command = str(getattr(self.declared, "elsewhere", {}).get(option, ""))
+        places = [place for place, word in enumerate(words) if word.partition("=")[0] == option]
+        if not command or not places:
+            return command
+        value = words[places[0]].partition("=")[2] or next(iter(words[places[0] + 1 :]), "")
+        return f"{command} {shlex.quote(value) if value and not value.startswith('-') else 'last'}"
 
 
 class VerbCommand(_Verb, TyperCommand):

@@ -117,6 +117,28 @@ def test_a_missing_required_option_is_a_usage_error(cli: Cli) -> None:
     assert (result.code, result.err.splitlines()[0]) == (2, "error: resnetctl weights import needs --out")
 
 
+def test_an_option_without_its_value_shows_an_example_with_one(cli: Cli) -> None:
+    result = cli("train", "--resume")
+    assert result.code == 2
+    assert result.err.splitlines()[:2] == [
+        "error: resnetctl train: option '--resume' requires an argument",
+        "  try    resnetctl train --resume last",
+    ]
+
+
+@pytest.mark.parametrize(("words", "value"), [
+    (["--resume", "stopme"], "stopme"), (["--resume=stop me"], "'stop me'"), (["--resume"], "last"),
+    (["-d", "digits", "--resume", "--epochs", "3"], "last"),
+])  # fmt: skip
+def test_finetune_names_the_command_that_resumes(cli: Cli, words: list[str], value: str) -> None:
+    result = cli("finetune", *words)
+    assert result.code == 2
+    assert result.err.splitlines()[:2] == [
+        "error: resnetctl finetune has no option --resume",
+        f"  try    resnetctl train --resume {value}",
+    ]
+
+
 def test_help_wins_over_missing_arguments(cli: Cli) -> None:
     result = cli("weights", "import", "-h")
     assert (result.code, result.err) == (0, "")
