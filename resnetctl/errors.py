@@ -167,10 +167,18 @@ def line_of_caller(frame: FrameType | None, *, until: str) -> str:
 
 
 def own_line(error: BaseException) -> str:
-    """Return the innermost line of the traceback outside libraries, such as `blocks.py:57`; "" when there is none."""
+    """Return the line of `own_place`, such as `blocks.py:57`; "" when there is none."""
+    place = own_place(error)
+    return f"{os.path.basename(place[0])}:{place[1]}" if place else ""
+
+
+def own_place(error: BaseException) -> tuple[str, int] | None:
+    """Return the file and the innermost line of the traceback outside libraries; for a wrong syntax, its line."""
     import traceback  # slow to import, and needed only after a failure
 
+    if isinstance(error, SyntaxError) and error.filename and error.lineno and os.path.isfile(error.filename):
+        return error.filename, error.lineno
     for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
-            return f"{os.path.basename(frame.f_code.co_filename)}:{line}"
-    return ""
+            return frame.f_code.co_filename, line
+    return None

@@ -14,7 +14,8 @@ from resnetctl.hints import Setting, suggest
 from resnetctl.registry.first_party import owner_of
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.registry.kinds import KINDS, Kind
-from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry, remedy
+from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry
+from resnetctl.registry.remedies import remedy
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 

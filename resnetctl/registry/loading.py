@@ -12,8 +12,8 @@ from resnetctl.hints import Call
 from resnetctl.registry.index import distribution_of, find, overlaid, owned, read_entries
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
+from resnetctl.registry.remedies import import_remedy
 from resnetctl.spec import Arch, Dataset, Policy
-from resnetctl.system.installed import torchvision_remedy
 from resnetctl.system.signals import Interruption, stop_later
 
 IMPORT_FAILED = "cannot be imported"
@@ -103,9 +103,9 @@ def _load(entry: Entry) -> Any:
         except BaseException as error:  # a module may raise anything while it loads, SystemExit included
             raise PluginError(
                 f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {IMPORT_FAILED}: "
-                f"{type(error).__name__}: {error}".rstrip(": "),
-                where=entry.value,
-                hint=[_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
+                f"{type(error).__name__}: {getattr(error, 'msg', '') or error}".rstrip(": "),
+                where=own_line(error) or entry.value,
+                hint=[import_remedy(entry, error), f"RESNETCTL_PLUGINS=none runs without {entry.distribution}"],
             ) from error
     complaint = KINDS[entry.kind].check(value)
     if complaint:
@@ -115,16 +115,3 @@ def _load(entry: Entry) -> Any:
             hint=Call("plugins check", (entry.distribution,)),
         )
     return value
-
-
-def _remedy(entry: Entry, error: BaseException) -> str:
-    """Return advice for an import error."""
-    if mismatch := torchvision_remedy(error):
-        return mismatch
-    own = entry.value.partition(":")[0]
-    missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
-    if missing and not f"{own}.".startswith(f"{missing}."):
-        return f"{entry.distribution} needs the module '{missing}': install the distribution that provides it"
-    if missing or isinstance(error, AttributeError):
-        return f"its entry point names {entry.value}: check the spelling, and that the distribution contains it"
-    return f"pip install --upgrade {entry.distribution}"

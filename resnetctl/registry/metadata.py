@@ -1,6 +1,7 @@
 """One entry point, described by its distribution's metadata, with its status."""
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -69,18 +70,23 @@ def entry_points(group: str) -> Iterator[Any]:
                 yield from [point for point in dist.entry_points if point.group == group]
 
 
-def remedy(entry: Entry) -> str:
-    """Return what makes an entry usable whose status is `stale` or `broken`."""
-    if entry.status == "broken":
-        return "give the entry another name in its pyproject.toml, then install it again"
-    if "requires" in entry.reason:
-        return f"pip install --upgrade {entry.distribution}"
-    return f"pip install --force-reinstall {entry.distribution}"
-
-
 def normal_name(name: str) -> str:
     """Return the normalised name of a distribution: `my-nets` for `My_Nets`."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def editable_folder(dist: Any) -> Path | None:
+    """Return the folder of which a distribution is an editable install (`pip install -e`); None for any other."""
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        facts = json.loads(dist.read_text("direct_url.json") or "null")
+        is_editable = facts["dir_info"]["editable"] is True
+        url = urlsplit(facts["url"])
+    except Exception:  # pip writes the file; a damaged one, or one of another tool, says nothing
+        return None
+    return Path(url2pathname(url.path)) if is_editable and url.scheme == "file" else None
 
 
 def _identity(dist: Any) -> tuple[str, str]:
@@ -124,7 +130,9 @@ def _staleness(value: str, dist: Any) -> str:
     except (ImportError, ValueError):
         exists = False
     if not exists:
-        return f"there is no module '{module}'"
+        folder = editable_folder(dist)
+        is_moved = folder is not None and not folder.exists()
+        return f"it was installed from {folder}, which is gone" if is_moved else f"there is no module '{module}'"
     wanted = [text for text in dist.requires or () if _requirement_name(text) == CORE]
     refused = [text for text in wanted if not _admits(text, __version__)]
     return f"it requires {refused[0]}, and this is {__version__}" if refused else ""

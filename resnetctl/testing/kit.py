@@ -22,8 +22,8 @@ from resnetctl.hints import Call, closest
 from resnetctl.registry import KINDS, Entry, Kind
 from resnetctl.registry.folders import distribution_in, folder_of, install_line, installed
 from resnetctl.registry.loading import IMPORT_FAILED
-from resnetctl.registry.metadata import remedy
 from resnetctl.registry.probe import Probe, probe
+from resnetctl.registry.remedies import remedy
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.processes import Frame, Workers
 from resnetctl.testing.findings import Finding, Rule, expect, judge_all, judge_together, not_judged

@@ -1,6 +1,7 @@
 """Write test distributions: modules and metadata folders on the path, as pip installs them."""
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from resnetctl import registry
 
+Editable = Callable[..., Path]
 Install = Callable[..., None]
 GOOD = "from resnetctl.spec import Arch\nnet = Arch(name='net', block='basic', depths=(1,), widths=(8,))\n"
 
@@ -47,5 +49,23 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
                 (site / f"{value.partition(':')[0]}.py").write_text(code)
         importlib.invalidate_caches()
         registry.refresh()
+
+    return make
+
+
+@pytest.fixture
+def editable(install: Install, tmp_path: Path) -> Editable:
+    """Return `editable("dist", "plug_x:net", code=...)`: it writes an editable install, and returns its folder."""
+
+    def make(dist: str, value: str, *, code: str = GOOD, requires: str = "") -> Path:
+        folder = tmp_path / "work" / dist
+        folder.mkdir(parents=True)
+        (folder / "pyproject.toml").write_text(f'[project]\nname = "{dist}"\n')
+        (folder / f"{value.partition(':')[0]}.py").write_text(code)
+        sys.path.append(str(folder))  # `install` restores the path
+        install(dist, {"net": value}, code=None, requires=requires)
+        info = tmp_path / "site" / f"{dist.replace('-', '_')}-1.2.dist-info"
+        (info / "direct_url.json").write_text(json.dumps({"dir_info": {"editable": True}, "url": folder.as_uri()}))
+        return folder
 
     return make

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import resnetctl
 from resnetctl import registry
 from resnetctl.errors import PluginError
-from resnetctl.registry import Entry, entries, find, get, names
-from resnetctl.registry.metadata import NAME, normal_name, remedy
+from resnetctl.registry import entries, find, get, names
+from resnetctl.registry.metadata import NAME, normal_name
 
 Install = Callable[..., None]
 
@@ -122,19 +122,6 @@ def test_a_normal_name_is_its_own_and_has_single_dashes(name: str) -> None:
     assert normal_name(normal) == normal
     assert not {"--", "_", "."} & {normal[at : at + size] for at in range(len(normal)) for size in (1, 2)}
     assert normal_name(name.replace("_", ".")) == normal
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "words"),
-    [
-        ("broken", "a name has letters", "give the entry another name in its pyproject.toml"),
-        ("stale", "it requires resnetctl>=99, and this is 1", "pip install --upgrade nets"),
-        ("stale", "there is no module 'x'", "pip install --force-reinstall nets"),
-    ],
-)
-def test_each_status_has_its_remedy(status: registry.Status, reason: str, words: str) -> None:
-    entry = Entry(kind="arch", name="n", value="m:n", distribution="nets", version="1", status=status, reason=reason)
-    assert remedy(entry).startswith(words)
 
 
 @pytest.mark.parametrize("value", [":net", ".x:net", "no_such.part:net"])
