@@ -47,6 +47,11 @@ class Snapshot:
         return int(self.body["epochs"])
 
     @property
+    def trained(self) -> dict[str, Tensor]:
+        """Tensors of the network that the next step trains, by their names in its state dict."""
+        return _part(self, "model")
+
+    @property
     def card(self) -> Mapping[str, Any]:
         return dict(self.body["card"])
 
@@ -151,7 +156,7 @@ def from_bytes(data: bytes) -> Snapshot:
 
 
 def restore(state: TrainState, snapshot: Snapshot) -> None:
-    """Load a checkpoint into `state`. Raises `WeightsError` if it belongs to another model or optimizer."""
+    """Load a checkpoint into `state`. Raises `WeightsError` if it belongs to another network or optimizer."""
     body = snapshot.body
     try:
         state.model.load_state_dict(_part(snapshot, "model"))
@@ -162,7 +167,8 @@ def restore(state: TrainState, snapshot: Snapshot) -> None:
         if state.scale is not None:
             vars(state.scale).update(body["loss_scale"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise WeightsError(f"the checkpoint belongs to another model: {error}") from None
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"the checkpoint belongs to another network: {reason}") from None
     device = state.sums.loss.device
     best = body["best"]
     state.best = Best(best["epoch"], best["top1"], float.fromhex(best["loss"]), _part(snapshot, "best"))

@@ -17,7 +17,7 @@ from resnetctl.engine.checkpoint import Snapshot
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.hardware.device import pick_device
 from resnetctl.engine.loop import TrainState
-from resnetctl.errors import UsageError, WeightsError
+from resnetctl.errors import ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
@@ -28,17 +28,19 @@ from resnetctl.system.signals import Stop
 from resnetctl.tasks import sources
 from resnetctl.training.job import Job, fresh_model, fresh_state, settle
 from resnetctl.training.launch import Facts, config_text
-from resnetctl.training.newest_checkpoint import card_of, differences, facts_then, newest
+from resnetctl.training.newest_checkpoint import Newest, card_of, differences, facts_then, newest
 from resnetctl.training.plan import make_plan
 from resnetctl.training.processes import ready
 from resnetctl.training.recorder import consume
 from resnetctl.training.session import Session
 from resnetctl.training.trackers import tracked
+from resnetctl.weights.checks import check_keys
 from resnetctl.weights.file import NamedWeights
-from resnetctl.weights.plugins import require_plugins
+from resnetctl.weights.plugins import require_plugins, with_versions
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
+OTHER_CODE = "the block has changed since the run began: restore its old code, or start a new run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
         require_plugins(card_of(checkpoints.snapshot), run.path, resuming=True)
     yield from checkpoints.notices
     yield from _failure(run)
-    job, state = _restored(run, _changed(config, run.sources(), change), checkpoints.snapshot, settings=settings)
+    job, state = _restored(run, _changed(config, run.sources(), change), checkpoints, settings=settings)
     yield from ready(job, state, team=team)
     yield from _differences(checkpoints.snapshot, job, exact=change.exact, world_size=team.world_size)
     if epochs is not None and epochs != config.epochs and job.steps <= state.step:
@@ -160,15 +162,21 @@ def _changed(config: TrainConfig, origins: dict[str, str], change: Change) -> Re
 
 
 def _restored(
-    run: RunDir, resolved: Resolved[TrainConfig], snapshot: Snapshot | None, *, settings: Settings
+    run: RunDir, resolved: Resolved[TrainConfig], checkpoints: Newest, *, settings: Settings
 ) -> tuple[Job, TrainState]:
     """Return the job and the state of the snapshot, or those before the first step."""
     store = open_store(settings.data_dir, resolved.config.data)
     teacher = sources.open_teacher(resolved.config.distill, settings, origin=str(run.config))
+    snapshot, path = checkpoints.snapshot, checkpoints.path or run.path
     if snapshot is None:
         return _from_start(resolved, store, teacher)
-    job, state = _with_shape_of(snapshot, resolved, store, teacher=teacher)
-    checkpoint.restore(state, snapshot)
+    job = _job_of(snapshot, resolved, store, teacher=teacher)
+    try:
+        state = fresh_state(job, fresh_model(job))
+        check_keys(snapshot.trained, state.model.state_dict(), path=path, hint=OTHER_CODE)
+        checkpoint.restore(state, snapshot)
+    except ResnetctlError as error:
+        raise with_versions(error, card_of(snapshot), path=path) from error
     return job, state
 
 
@@ -184,10 +192,8 @@ def _from_start(resolved: Resolved[TrainConfig], store: Store, teacher: NamedWei
     return job, fresh_state(job, fresh_model(job))
 
 
-def _with_shape_of(
-    snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None
-) -> tuple[Job, TrainState]:
-    """Return the job of a checkpoint and a new state of its shape, ready for `checkpoint.restore`."""
+def _job_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None) -> Job:
+    """Return the job of a checkpoint."""
     card = card_of(snapshot)
     if card.trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(
@@ -197,8 +203,7 @@ def _with_shape_of(
         )
     job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
     start = str(snapshot.card.get("weights_sha256", ""))
-    job = dataclasses.replace(job, weights_sha256=start, channels=card.channels)
-    return job, fresh_state(job, fresh_model(job))
+    return dataclasses.replace(job, weights_sha256=start, channels=card.channels)
 
 
 def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size: int) -> Iterator[Notice]:

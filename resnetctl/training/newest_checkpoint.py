@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from resnetctl import registry
@@ -21,10 +22,12 @@ class Newest:
     Attributes:
         snapshot: its content, None when no checkpoint is whole.
         corrupt: the checkpoints that are newer but corrupt: file name to reason.
+        path: the file of the snapshot.
     """
 
     snapshot: checkpoint.Snapshot | None
     corrupt: Mapping[str, str]
+    path: Path | None = None
 
     @property
     def notices(self) -> list[Notice]:
@@ -42,7 +45,7 @@ def newest(run: RunDir) -> Newest:
     corrupt: dict[str, str] = {}
     for path in run.checkpoints.paths():
         try:
-            return Newest(snapshot=checkpoint.from_bytes(path.read_bytes()), corrupt=corrupt)
+            return Newest(snapshot=checkpoint.from_bytes(path.read_bytes()), corrupt=corrupt, path=path)
         except WeightsError as error:
             corrupt[path.name] = error.message
         except OSError as error:

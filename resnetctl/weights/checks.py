@@ -11,21 +11,24 @@ from resnetctl.wording import counted
 if TYPE_CHECKING:
     from torch import Tensor
 
+NAMED = 5  # keys of each kind in one error; a deep network has hundreds
+
 
 def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
-    """Compare keys and shapes. Raises one `WeightsError` that lists every mismatch."""
-    problems = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
-    problems += [f"unexpected: {name} {_shape(state[name])}" for name in state if name not in expected]
-    problems += [
+    """Compare keys and shapes. Raises one `WeightsError` that names the first mismatches of each kind."""
+    missing = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
+    unexpected = [f"unexpected: {name} {_shape(state[name])}" for name in sorted(state) if name not in expected]
+    shapes = [
         f"shape: {name} is {_shape(state[name])}, the arch needs {_shape(tensor)}"
         for name, tensor in expected.items()
         if name in state and state[name].shape != tensor.shape
     ]
-    if problems:
+    count = len(missing) + len(unexpected) + len(shapes)
+    if count:
         raise WeightsError(
-            f"{len(problems)} {'key does' if len(problems) == 1 else 'keys do'} not match the arch",
+            f"{count} {'key does' if count == 1 else 'keys do'} not match the arch",
             where=str(path),
-            problems=problems,
+            problems=[*_first(missing), *_first(unexpected), *_first(shapes)],
             hint=hint or (),
         )
 
@@ -39,6 +42,12 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
             where=str(path),
             problems=[f"not finite: {name}" for name in bad],
         )
+
+
+def _first(problems: list[str]) -> list[str]:
+    kind = problems[0].partition(":")[0] if problems else ""
+    more = len(problems) - NAMED
+    return problems if more <= 1 else [*problems[:NAMED], f"{kind}: {more} more"]
 
 
 def _shape(tensor: "Tensor") -> str:

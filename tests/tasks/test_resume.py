@@ -1,5 +1,7 @@
+import importlib
 import itertools
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,18 +9,19 @@ import pytest
 import safetensors.torch
 import torch
 from support.datasets import tiny
+from support.distributions import install
 from support.jobs import job
 from support.photos import added
 from support.photos import files as photo_files
 from support.pictures import write_tree
 from support.tiny_runs import files, notice_texts, request, run
 
-from resnetctl import runs
+from resnetctl import registry, runs
 from resnetctl.__main__ import main
 from resnetctl.data.store import Store
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import StepResult
-from resnetctl.errors import Stopped, UsageError, WeightsError
+from resnetctl.errors import PluginError, Stopped, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice, Started
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
@@ -210,6 +213,48 @@ def test_data_that_changed_under_the_same_name_is_refused() -> None:
     with pytest.raises(WeightsError, match="has changed since the run began"):
         list(resume("cut", settings=settings.load()))
     assert cut.checkpoints.paths()
+
+
+RENAMED = """
+from torch import nn
+from resnetctl.blocks import BasicBlock
+
+class Odd(BasicBlock):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.NAME = nn.Parameter(self.bn1.weight.detach().clone())
+    def forward(self, x):
+        return super().forward(x) * self.NAME.mean()
+"""
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_block_with_a_renamed_parameter_is_one_error_with_keys_file_and_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+    install(site, "odd", {"block": {"odd": "odd_block:Odd"}}, code=RENAMED.replace("NAME", "gate"))
+    registry.refresh()
+    cut = killed(12, "model.block=odd")
+    (newest_file, *_) = cut.checkpoints.paths()
+    (site / "odd_block.py").write_text(RENAMED.replace("NAME", "door"))
+    (site / "odd-1.2.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd\nVersion: {version}\n")
+    sys.modules.pop("odd_block")
+    importlib.invalidate_caches()
+    registry.refresh()
+    with pytest.raises(PluginError if version == "1.3" else WeightsError) as caught:
+        list(resume("cut", settings=settings.load()))
+    sys.modules.pop("odd_block")
+    registry.refresh()
+    error = caught.value
+    other = "; the weights were written with odd 1.2, and 1.3 is installed" if version == "1.3" else ""
+    assert error.message.endswith(f"keys do not match the arch{other}")
+    assert error.where == str(newest_file)
+    assert error.problems[0].startswith("missing: layer1.0.door")
+    assert any(problem.startswith("unexpected: layer1.0.gate") for problem in error.problems)
+    advice = "install odd 1.2 from the folder" if version == "1.3" else "the block has changed since the run began"
+    assert str(error.hint[0]).startswith(advice)
 
 
 def test_exact_refuses_another_machine_and_names_the_differences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,17 @@ def test_every_mismatch_is_listed() -> None:
     assert caught.value.problems == ("missing: b scalar", "unexpected: d 4", "shape: a is 3x2, the arch needs 2x3")
 
 
+def test_of_many_mismatches_the_first_of_each_kind_are_named() -> None:
+    names = [f"layer{number}" for number in range(9)]
+    with pytest.raises(WeightsError, match="10 keys do not match the arch") as caught:
+        check_keys({"odd": torch.zeros(1)}, {name: torch.zeros(1) for name in names}, path=PATH)
+    assert caught.value.problems == (
+        *(f"missing: {name} 1" for name in names[:5]),
+        "missing: 4 more",
+        "unexpected: odd 1",
+    )
+
+
 def test_numbers_that_are_not_finite_are_named_with_their_tensor() -> None:
     require_finite({"a": torch.ones(2), "count": torch.tensor(3)}, PATH)
     with pytest.raises(WeightsError, match="1 tensor with NaN or infinity") as caught:
