@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
 from resnetctl.engine import objective
 from resnetctl.engine.average import averages
+from resnetctl.engine.inplace import is_inplace, line_of_change
 from resnetctl.engine.optim import build_optimizer, set_lr
 from resnetctl.engine.schedule import factors
-from resnetctl.errors import ConfigError, UsageError, WorkFailed, is_out_of_memory
+from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
@@ -30,6 +31,9 @@ from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
 COUNTS = (4, 2, 16)  # images of the batches
+OUT_OF_PLACE = (
+    "write `x = x + y`, not `x += y`, and no inplace=True, for what may be the block's input or is used again"
+)
 ORDERLESS = "does not have a deterministic implementation"  # in torch's error
 SCHEDULE_STEPS = 7  # of the run for which a schedule is tried
 MODEL = ("resnetctl.models.", "torch.autograd")  # modules of the forward and the backward pass
@@ -124,7 +128,7 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
             model.load_state_dict(state)
         return model.eval()(images), model.state_dict()
 
-    with registry.guarded("block", name):
+    with _guarded_block(arch, lambda: build(arch, classes=classes, image=image).train()(images[: COUNTS[0]])):
         first, state = logits(1)
         with torch.no_grad():
             second, _ = logits(2, state)
@@ -133,6 +137,36 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     if (first - second).abs().max() > 1e-4 * first.abs().max():
         differ = "two networks with the same weights differ: its state dict lacks some weights"
         raise registry.fault("block", name, problem=differ)
+
+
+@contextlib.contextmanager
+def _guarded_block(arch: Arch, forward: Callable[[], object]) -> Iterator[None]:
+    """Guard calls of a plugin's block. An in-place mistake is found by `forward`, which calls a new network once."""
+    try:
+        with registry.guarded("block", arch.block):
+            yield
+    except PluginError as error:
+        cause = error.__cause__
+        if cause is None or not is_inplace(cause):
+            raise _with_arguments(error, arch) from cause
+        place = line_of_change(forward)
+        problem = "it changes a tensor in place that the backward pass needs"
+        fault = registry.fault("block", arch.block, problem=problem, line=place)
+        check = () if arch.block_args else fault.hint
+        raise PluginError(fault.message, where=fault.where, hint=[OUT_OF_PLACE, *check]) from cause
+
+
+def _with_arguments(error: PluginError, arch: Arch) -> PluginError:
+    """Return the error without the advice to check the plugin if it was raised with other arguments than the defaults.
+
+    The rules of `plugins check` judge the default arguments.
+    """
+    if not arch.block_args:
+        return error
+    arguments = ", ".join(f"{name}={value}" for name, value in arch.block_args.items())
+    return PluginError(
+        error.message, where=error.where, hint=f"correct the block for {arguments}: `plugins check` tries the defaults"
+    )
 
 
 def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:

@@ -18,7 +18,7 @@ from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks.train import train
-from resnetctl.training.plugin_trial import explained
+from resnetctl.training.plugin_trial import OUT_OF_PLACE, explained
 from resnetctl.weights.file import load, read_header
 
 BLOCK = """
@@ -92,7 +92,7 @@ def refused(*sets: str) -> PluginError:
         ("    def forward(self, x):\n        return super().forward(x) / 0", "its output is not finite"),
         (
             "    def forward(self, x):\n        y = super().forward(x)\n        x += 1\n        return y",
-            "RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
+            "it changes a tensor in place that the backward pass needs",
         ),
         (
             "    def forward(self, x):\n        assert len(x) <= 4\n        return super().forward(x)",
@@ -112,8 +112,51 @@ def test_a_broken_block_is_refused_before_the_run(site: Path, body: str, problem
     add_plugin(site, "block", BLOCK + body + "\n")
     error = refused("model.block=odd")
     assert error.message.startswith(f"block 'odd' of odd 1.2: {problem}")
-    assert error.hint == (Call("plugins check", ("odd:odd",)),)
-    assert error.where == ("odd_plugin.py:9" if "Attribute" in problem or "Exit" in problem else error.where)
+    is_inplace = "in place" in problem
+    assert error.hint == (*[OUT_OF_PLACE] * is_inplace, Call("plugins check", ("odd:odd",)))
+    known = {"Attribute": "odd_plugin.py:9", "Exit": "odd_plugin.py:9", "in place": "odd_plugin.py:10"}
+    assert error.where == next((line for word, line in known.items() if word in problem), error.where)
+
+
+OPTIONS = """
+    def __init__(self, *args, wrong="", **more):
+        super().__init__(*args, **more)
+        self.wrong = wrong
+
+    def forward(self, x):
+        y = self.downsample(x)
+        if self.wrong == "inplace":
+            y += 1
+        if self.wrong == "name":
+            no_such_name
+        return super().forward(x) + y
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem", "where", "advice"),
+    [
+        ("inplace", "it changes a tensor in place", "odd_plugin.py:16", OUT_OF_PLACE),
+        ("name", "NameError: name 'no_such_name'", "odd_plugin.py:18", "correct the block for wrong=name: "),
+    ],
+)
+def test_a_mistake_behind_an_argument_has_its_line_and_no_check_that_passes(
+    site: Path, wrong: str, problem: str, where: str, advice: str
+) -> None:
+    """`plugins check` tries the default arguments only."""
+    add_plugin(site, "block", BLOCK + OPTIONS)
+    error = refused("model.block=odd", f"model.block_args.wrong={wrong}")
+    assert error.message.startswith(f"block 'odd' of odd 1.2: {problem}")
+    assert error.where == where
+    (hint,) = error.hint
+    assert str(hint).startswith(advice)
+
+
+def test_a_mistake_in_the_constructor_of_a_block_has_its_line(site: Path) -> None:
+    add_plugin(site, "block", BLOCK + "    def __init__(self, *args, **more):\n        self.x = no_such_name\n")
+    error = refused("model.block=odd")
+    assert error.message == "block 'odd' cannot be built: NameError: name 'no_such_name' is not defined"
+    assert error.where == "odd_plugin.py:9"
 
 
 @pytest.mark.parametrize(
