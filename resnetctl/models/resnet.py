@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnetctl import registry
 from resnetctl.config.arguments import is_like
-from resnetctl.errors import ConfigError, PluginError, ResnetctlError
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.channels import Channels, narrow
 from resnetctl.models.layers import conv3x3, make_activation, make_norm, restyle
@@ -161,12 +161,14 @@ def build(
     except ResnetctlError:
         raise
     except ValueError as error:
-        raise ConfigError(str(error), where=f"block '{arch.block}'", hint=_accepts(arch, block)) from error
+        line = own_line(error)
+        place = f"block '{arch.block}'" + (f" at {line}" if line else "")
+        raise ConfigError(str(error), where=place, hint=_accepts(arch, block)) from error
     except Exception as error:
         raise PluginError(
             f"block '{arch.block}' cannot be built: {type(error).__name__}: {error}",
-            where=f"{block.__module__}:{block.__qualname__}",
-            hint=Call("plugins show", (arch.block,)),
+            where=own_line(error) or f"{block.__module__}:{block.__qualname__}",
+            hint=Call("plugins check", (arch.block,)),
         ) from error
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from resnetctl.errors import own_line
+from resnetctl.errors import ResnetctlError, own_line
 
 SEED = 0  # the kit is deterministic: a rule that fails once always fails
 
@@ -80,6 +80,8 @@ class Finding:
         return f"{self.subject}: {self.rule}: {self.seen.removesuffix('.')}{place}. Fix: {self.fix}"
 
 
+REFUSALS = ("ConfigError: ", "UsageError: ", "PluginError: ")  # begin what is seen when resnetctl refuses an object
+MISTAKES = (NameError, AttributeError, ImportError, KeyError, TypeError, AssertionError, NotImplementedError)
 ESSENTIAL = ("signature", "shapes", "input")  # if one of these fails, later rules fail for the same reason
 
 
@@ -93,8 +95,8 @@ def judge(subject: str, name: str, *, rule: Rule, target: Any) -> Finding:
     except Broken as broken:
         return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix, place=broken.place)
     except (Exception, SystemExit) as error:
-        seen = f"{type(error).__name__}: {_first_line(error)}"
-        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=rule.fix, place=own_line(error))
+        seen, fix, place = _seen(error), _fix(rule, error), own_line(error)
+        return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=fix, place=place)
     return Finding(subject=subject, rule=name, status="ok", seen=seen)
 
 
@@ -119,7 +121,7 @@ def judge_all(
     """Apply every rule of a table, in its order.
 
     After an essential rule fails, the later ones are skipped. A rule is also skipped if it fails at the line of the
-    object's code where an earlier one failed.
+    object's code where an earlier one failed, or if resnetctl refuses the object with the same error.
 
     Args:
         seen: the observed values of the rules that are known to hold, by rule.
@@ -136,7 +138,8 @@ def judge_all(
             findings.append(Finding(subject=subject, rule=name, status="ok", seen=known[name]))
             continue
         finding = judge(subject, name, rule=rule, target=target)
-        first = raised.setdefault(finding.place, name) if finding.place else name
+        cause = finding.place or (finding.seen if finding.seen.startswith(REFUSALS) else "")
+        first = raised.setdefault(cause, name) if cause else name
         if first != name:
             finding = replace(finding, status="skipped", seen=f"it raises the same error as in rule {first}", fix="")
         failed = name if name in ESSENTIAL and not finding.ok else ""
@@ -174,5 +177,18 @@ def _calm() -> Iterator[None]:
             random.setstate(state)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def _seen(error: BaseException) -> str:
+    """Return an exception as one line; an error of resnetctl with its problems."""
+    if isinstance(error, ResnetctlError):
+        text = "; ".join([error.headline, *error.problems])
+    else:
+        text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}"
+
+
+def _fix(rule: Rule, error: BaseException) -> str:
+    """Return the advice for an exception: the rule's own only if the rule can be the reason."""
+    if isinstance(error, MISTAKES) and own_line(error):
+        return "correct this line: it fails before the rule can be judged"
+    hints = error.hint if isinstance(error, ResnetctlError) else ()
+    return "; ".join([*(hint for hint in hints if isinstance(hint, str)), rule.fix])

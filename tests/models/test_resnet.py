@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from torch import nn
 from resnetctl import registry
 from resnetctl.blocks import BasicBlock, DropPath, PadShortcut
 from resnetctl.errors import ConfigError, PluginError, UsageError
+from resnetctl.hints import Call
 from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet50, wrn16_4
 from resnetctl.models.resnet import ResNet, build, count_params, minimum_size, with_defaults
 from resnetctl.spec import Arch, ImageSpec
@@ -335,7 +337,8 @@ def test_a_block_with_kwargs_gets_any_argument() -> None:
 def test_a_block_that_fails_is_a_plugin_error() -> None:
     with registry.overlay("block", plain=Plain), pytest.raises(PluginError, match="RuntimeError: boom") as caught:
         build(dataclasses.replace(TINY, block="plain", block_args={"gain": -1}), classes=2, image=image(8))
-    assert "test_resnet:Plain" in str(caught.value.where)
+    assert re.fullmatch(r"test_resnet\.py:\d+", str(caught.value.where))
+    assert caught.value.hint == (Call("plugins check", ("plain",)),)
 
 
 def test_stochastic_depth_rises_linearly_to_its_rate() -> None:

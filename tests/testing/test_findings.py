@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from resnetctl.errors import ConfigError
 from resnetctl.testing.findings import Broken, Finding, Rule, Skipped, expect, judge, judge_all, judge_together
 
 
@@ -91,6 +92,32 @@ def test_a_rule_that_raises_at_the_line_of_an_earlier_one_is_skipped() -> None:
     assert str(first) == f"block b: gradients: ValueError: sizes differ (at test_findings.py:{line}). Fix: do this"
     assert (again.status, again.seen, again.fix) == ("skipped", "it raises the same error as in rule gradients", "")
     assert (other.status, other.place) == ("ok", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (NameError("name 'x' is not defined"), "correct this line: it fails before the rule can be judged"),
+        (AttributeError("no such attribute"), "correct this line: it fails before the rule can be judged"),
+        (RuntimeError("The size of tensor a (8) must match the size of tensor b (6)"), "do this"),
+        (ZeroDivisionError("division by zero"), "do this"),
+    ],
+)
+def test_the_advice_of_a_rule_is_given_only_for_what_the_rule_is_about(error: Exception, fix: str) -> None:
+    def forward(value: int) -> str:
+        raise error
+
+    assert outcome(forward).fix == fix
+
+
+def test_a_refusal_of_resnetctl_is_told_once_with_its_problems_and_hint() -> None:
+    def build(value: int) -> str:
+        raise ConfigError("it cannot be built", problems=["'bais' is not an argument"], hint="arguments: bias")
+
+    first, again = judge_all("arch a", {"builds": rule(build), "params": rule(build)}, target=3)
+    refusal = "ConfigError: it cannot be built; 'bais' is not an argument"
+    assert (first.status, first.seen, first.fix) == ("failed", refusal, "arguments: bias; do this")
+    assert (again.status, again.seen) == ("skipped", "it raises the same error as in rule builds")
 
 
 def test_after_a_failed_essential_rule_later_rules_are_skipped() -> None:
