@@ -82,6 +82,8 @@ class Finding:
 
 REFUSALS = ("ConfigError: ", "UsageError: ", "PluginError: ")  # begin what is seen when resnetctl refuses an object
 MISTAKES = (NameError, AttributeError, ImportError, KeyError, TypeError, AssertionError, NotImplementedError)
+PRUNING = "pruning"  # the rule whose value tells what `compress` can do with a block
+NAMED = 4  # skipped rules in one line
 ESSENTIAL = ("signature", "shapes", "input")  # if one of these fails, later rules fail for the same reason
 
 
@@ -145,6 +147,19 @@ def judge_all(
         failed = name if name in ESSENTIAL and not finding.ok else ""
         findings.append(finding)
     return findings
+
+
+def notes(findings: Sequence[Finding]) -> list[str]:
+    """Return what a summary by counts does not tell, as lines: what can be pruned, and which rules were skipped."""
+    lines = [f"{one.subject}: {PRUNING}: {one.seen}" for one in findings if one.rule == PRUNING and one.status == "ok"]
+    skipped: dict[tuple[str, str], list[str]] = {}
+    for one in findings:
+        if one.status == "skipped":
+            skipped.setdefault((one.subject, one.seen), []).append(one.rule)
+    for (subject, reason), rules in skipped.items():
+        names = ", ".join(rules) if len(rules) <= NAMED else f"{', '.join(rules[:NAMED])} and {len(rules) - NAMED} more"
+        lines.append(f"{subject}: skipped {names}: {reason}")
+    return lines
 
 
 def not_judged(failed: str) -> str:

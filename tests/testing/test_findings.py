@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnetctl.errors import ConfigError
-from resnetctl.testing.findings import Broken, Finding, Rule, Skipped, expect, judge, judge_all, judge_together
+from resnetctl.testing.findings import Broken, Finding, Rule, Skipped, expect, judge, judge_all, judge_together, notes
 
 
 def rule(function: object) -> Rule:
@@ -118,6 +118,20 @@ def test_a_refusal_of_resnetctl_is_told_once_with_its_problems_and_hint() -> Non
     refusal = "ConfigError: it cannot be built; 'bais' is not an argument"
     assert (first.status, first.seen, first.fix) == ("failed", refusal, "arguments: bias; do this")
     assert (again.status, again.seen) == ("skipped", "it raises the same error as in rule builds")
+
+
+def test_notes_name_what_can_be_pruned_and_why_rules_were_skipped() -> None:
+    def finding(name: str, status: Any = "ok", seen: str = "x") -> Finding:
+        return Finding(subject="block b", rule=name, status=status, seen=seen)
+
+    skipped = [finding(f"r{number}", "skipped", "not judged, because shapes fails") for number in range(6)]
+    some = [finding("shapes"), finding("pruning", seen="channels of conv1"), finding("onnx", "skipped", "no onnx here")]
+    assert notes([*some, *skipped]) == [
+        "block b: pruning: channels of conv1",
+        "block b: skipped onnx: no onnx here",
+        "block b: skipped r0, r1, r2, r3 and 2 more: not judged, because shapes fails",
+    ]
+    assert notes([finding("pruning", "failed")]) == []
 
 
 def test_after_a_failed_essential_rule_later_rules_are_skipped() -> None:

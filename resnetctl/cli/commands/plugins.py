@@ -54,6 +54,7 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
     from resnetctl.cli.screen.progress import watch
     from resnetctl.tasks.plugins.reports import CheckReport
     from resnetctl.testing import kit
+    from resnetctl.testing.findings import notes
 
     entries = kit.select(parsed.options.target)
     check_folder()
@@ -65,6 +66,8 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
     else:
         columns = ["plugin", "rules", "skipped", "failed"]
         tables.table(columns, kit.summary(findings))
+        for note in notes(findings):
+            streams.say(streams.printable(note))
     if failed:
         raise CheckFailed(
             f"{len(failed)} of {counted(len(findings), 'rule')} failed", problems=[str(finding) for finding in failed]

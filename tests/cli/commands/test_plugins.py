@@ -1,9 +1,13 @@
 """`plugins list` and `plugins show` print the plugins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
+
+from resnetctl.facts import Progress
+from resnetctl.registry import Entry
+from resnetctl.testing.findings import Finding
 
 Cli = Callable[..., Any]
 
@@ -102,3 +106,20 @@ def test_show_says_what_an_exporter_writes(cli: Cli, name: str) -> None:
     document = cli("plugins", "show", name, "--json").json()
     assert (document["kind"], document["distribution"]) == ("exporter", "resnetctl")
     assert document["summary"] in result.out
+
+
+def test_check_names_below_its_table_what_was_skipped_and_can_be_pruned(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(entries: list[Entry]) -> Generator[Progress, None, list[Finding]]:
+        yield Progress(what="checking", done=1, total=1, unit="plugins")
+        pruning = Finding(subject="block basic", rule="pruning", status="ok", seen="channels of conv1")
+        return [pruning, Finding(subject="block basic", rule="onnx", status="skipped", seen="no onnx here")]
+
+    monkeypatch.setattr("resnetctl.testing.kit.check_entries", judged)
+    result = cli("plugins", "check", "basic")
+    assert result.out.splitlines()[1:] == ["block basic\t2\t1\t0"]
+    assert result.err.splitlines()[-2:] == [
+        "block basic: pruning: channels of conv1",
+        "block basic: skipped onnx: no onnx here",
+    ]
