@@ -139,9 +139,9 @@ def _wrong_images(images: Tensor) -> str:
     if images.dtype not in (torch.uint8, torch.float32):
         return f"images are {images.dtype}"
     low, high = images.float().aminmax()
-    if not (low >= 0 and high <= 255):
-        return f"images are in {low:.4g}..{high:.4g}"
-    return "" if high > 8 else f"images are in {low:.4g}..{high:.4g}: this looks like 0..1"
+    if low >= 0 and 8 < high <= 255:
+        return ""
+    return f"images are in {low:.4g}..{high:.4g}, and must be in 0..255"
 
 
 def _wrong_targets(targets: Tensor, count: int, classes: int) -> str:

@@ -438,3 +438,19 @@ def test_numbers_that_a_policy_loses_are_named() -> None:
         lost = policies.complaints(batch, replace(batch, vectors=given), image=ImageSpec(size=32), classes=4)
         shape = () if given is None else (4, 3)
         assert lost == {"shapes": f"its vectors have shape {shape}, those of the batch have (4, 2)"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "problem"),
+    [
+        (0.0, 255.0, ""),
+        (0.0, 1.0, "images are in 0..1, and must be in 0..255"),
+        (-2.5, 2.5, "images are in -2.5..2.5, and must be in 0..255"),
+        (0.0, 300.0, "images are in 0..300, and must be in 0..255"),
+    ],
+)
+def test_images_in_another_range_are_told_the_range_that_they_must_have(low: float, high: float, problem: str) -> None:
+    pixels = torch.linspace(low, high, 3 * 32 * 32).view(1, 3, 32, 32)
+    batch = Batch(images=pixels, targets=torch.tensor([0]), index=torch.tensor([0]), epoch=0, step=0)
+    wrong = policies.complaints(batch, batch, image=ImageSpec(size=32), classes=4)
+    assert "".join(wrong.values()) == problem

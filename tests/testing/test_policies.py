@@ -123,7 +123,7 @@ def test_a_sound_mixture_breaks_no_rule() -> None:
         (Policy(name="p", build=lambda image, classes: lambda batch: batch, summary="s"), "shapes", "32, 32) images"),
         (policy(lambda batch, _: replace(batch, images=batch.images[:-1])), "shapes", "(0, 3, 32, 32) images"),
         (images(lambda pixels: pixels.double()), "dtype", "images are torch.float64"),
-        (images(lambda pixels: pixels.float() / 255), "dtype", "looks like 0..1"),
+        (images(lambda pixels: pixels.float() / 255), "dtype", "must be in 0..255"),
         (images(lambda pixels: pixels.float() * 1.5), "dtype", "..355.5"),
         (policy(lambda batch, _: replace(batch, targets=batch.targets.int())), "targets", "torch.int32 (1,)"),
         (policy(lambda batch, _: replace(batch, targets=batch.targets + 9)), "targets", "a class is out of range"),
