@@ -35,7 +35,7 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
         raise PluginError(reason, where=str(path), hint=error.hint) from None
     others = _other_versions(card)
     if others and not resuming:  # a resume lists all differences itself
-        registry.notice(f"{path} was written with {others}")
+        registry.notice(f"{_shown(path)} was written with {others}")
 
 
 def has_plugins(card: WeightsCard) -> bool:
@@ -55,6 +55,12 @@ def with_versions(error: ResnetctlError, card: WeightsCard, *, path: Path) -> Re
     message = f"{error.message}; the weights were written with {others}"
     hints = install_hints(card.plugins.required)
     return PluginError(message, where=str(path), problems=error.problems, hint=hints)
+
+
+def _shown(path: Path) -> Path:
+    """Return one spelling of a path, so that a notice is given once: relative to this folder if it is inside."""
+    whole = path.resolve()
+    return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
 
 
 def _other_versions(card: WeightsCard) -> str:

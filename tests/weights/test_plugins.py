@@ -72,3 +72,14 @@ def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
         load_model(tmp_path / "y")
     assert caught.value.hint == ("install torch 0.1 from the folder or index where you have it: pip install ./FOLDER",)
     assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
+
+
+def test_the_notice_on_a_version_is_given_once_for_all_spellings_of_a_path(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_weights(Path("once"), network().state_dict(), card(plugins=Plugins(required={"torch": "0.1"})))
+    Path("link").symlink_to("once")
+    for path in (Path("once"), tmp_path / "once", Path("link"), Path("once")):
+        load_model(path)
+    assert caplog.messages == [f"notice: once was written with torch 0.1, and {version('torch')} is installed"]

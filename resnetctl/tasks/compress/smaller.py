@@ -25,6 +25,7 @@ from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import ResNet
+from resnetctl.registry.folders import installed
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import has_vnni
 from resnetctl.tasks.compress.judge import Judge
@@ -95,9 +96,14 @@ def make_smaller(
 
 
 def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
-    """Return the card of the cut network, without what was measured on the whole one."""
+    """Return the card of the cut network, without what was measured on the whole one.
+
+    It was built with the installed plugins, so it requires their versions.
+    """
+    required = card.plugins.required
     return dataclasses.replace(
         card,
+        plugins=dataclasses.replace(card.plugins, required=required | installed(required)),
         arch=smaller.arch,
         channels=smaller.channels,
         metrics={},
