@@ -19,6 +19,7 @@ from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import UsageError
 from resnetctl.hints import Call, Setting, in_shell, suggest
 from resnetctl.predictor import Target
+from resnetctl.runs.requirements import naming_plugins
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
 
@@ -56,7 +57,9 @@ def train(
     request = _request(flags, name=name, out=out)
     all_layers = layers(keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return task(draft(TrainConfig, all_layers, settings=settings, request=request), settings)
+    with naming_plugins(config):
+        asked = draft(TrainConfig, all_layers, settings=settings, request=request)
+    return task(asked, settings)
 
 
 def finetune(
@@ -75,7 +78,9 @@ def finetune(
     fixed = {"data": data} | ({} if weights is None else {"weights": targets.text(weights)})
     all_layers = layers(keywords(FinetuneConfig, flags | fixed), recipe=recipe, config=config, set=set)
     settings = machine.load()
-    return task(draft(FinetuneConfig, all_layers, settings=settings, request=request), settings)
+    with naming_plugins(config):
+        asked = draft(FinetuneConfig, all_layers, settings=settings, request=request)
+    return task(asked, settings)
 
 
 def resume(

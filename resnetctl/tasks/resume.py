@@ -170,12 +170,14 @@ def _restored(
     snapshot, path = checkpoints.snapshot, checkpoints.path or run.path
     if snapshot is None:
         return _from_start(resolved, store, teacher)
-    job = _job_of(snapshot, resolved, store, teacher=teacher)
+    _require_same_data(snapshot, store)
     try:
+        job = _job_of(snapshot, resolved, store, teacher=teacher)
         state = fresh_state(job, fresh_model(job))
         check_keys(snapshot.trained, state.model.state_dict(), path=path, hint=OTHER_CODE)
         checkpoint.restore(state, snapshot)
     except ResnetctlError as error:
+        error.where = error.where or str(path)
         raise with_versions(error, card_of(snapshot), path=path) from error
     return job, state
 
@@ -192,15 +194,18 @@ def _from_start(resolved: Resolved[TrainConfig], store: Store, teacher: NamedWei
     return job, fresh_state(job, fresh_model(job))
 
 
-def _job_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None) -> Job:
-    """Return the job of a checkpoint."""
-    card = card_of(snapshot)
-    if card.trained_on.get("digest") != store.card.digests.get("train"):
+def _require_same_data(snapshot: Snapshot, store: Store) -> None:
+    if card_of(snapshot).trained_on.get("digest") != store.card.digests.get("train"):
         raise WeightsError(
             f"the dataset '{store.card.name}' has changed since the run began",
             where=str(store.path),
             hint="restore the old dataset, or start a new run",
         )
+
+
+def _job_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *, teacher: NamedWeights | None) -> Job:
+    """Return the job of a checkpoint."""
+    card = card_of(snapshot)
     job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
     start = str(snapshot.card.get("weights_sha256", ""))
     return dataclasses.replace(job, weights_sha256=start, channels=card.channels)

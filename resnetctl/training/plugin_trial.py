@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from resnetctl.engine.schedule import factors
 from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
-from resnetctl.spec import Arch, Batch, ImageSpec, SchedulePoint, Transform
+from resnetctl.spec import Arch, Batch, ImageSpec, Scalar, SchedulePoint, Transform
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
@@ -152,7 +153,7 @@ def _guarded_block(arch: Arch, forward: Callable[[], object]) -> Iterator[None]:
         place = line_of_change(forward)
         problem = "it changes a tensor in place that the backward pass needs"
         fault = registry.fault("block", arch.block, problem=problem, line=place)
-        check = () if arch.block_args else fault.hint
+        check = () if _changed_arguments(arch) else fault.hint
         raise PluginError(fault.message, where=fault.where, hint=[OUT_OF_PLACE, *check]) from cause
 
 
@@ -161,12 +162,20 @@ def _with_arguments(error: PluginError, arch: Arch) -> PluginError:
 
     The rules of `plugins check` judge the default arguments.
     """
-    if not arch.block_args:
+    changed = _changed_arguments(arch)
+    if not changed:
         return error
-    arguments = ", ".join(f"{name}={value}" for name, value in arch.block_args.items())
+    arguments = ", ".join(f"{name}={value}" for name, value in changed.items())
     return PluginError(
         error.message, where=error.where, hint=f"correct the block for {arguments}: `plugins check` tries the defaults"
     )
+
+
+def _changed_arguments(arch: Arch) -> dict[str, Scalar]:
+    """Return the arguments of the block that differ from their defaults."""
+    parameters = inspect.signature(registry.get("block", arch.block)).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    return {name: value for name, value in arch.block_args.items() if name not in defaults or defaults[name] != value}
 
 
 def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:

@@ -33,9 +33,11 @@ def layers(parsed: Parsed[LayerOptions]) -> "list[Layer]":
 def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
     """Return the draft of a config of this kind. Only this function reads the recipe and the config files.
 
-    Raises `UsageError` or `ConfigError` for every mistake that can be detected without data and without PyTorch.
+    Raises `UsageError` or `ConfigError` for every mistake that can be detected without data and without PyTorch, and
+    `PluginError` for a name of a run's config whose plugin is not installed.
     """
     from resnetctl.config import draft as drafts
+    from resnetctl.runs.requirements import naming_plugins
     from resnetctl.system import settings
 
     options = parsed.options
@@ -49,4 +51,5 @@ def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
             tune=options.tune,
             track=tuple(options.track),
         )
-    return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request)
+    with naming_plugins(options.config_file):
+        return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request)

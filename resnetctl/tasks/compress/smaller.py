@@ -103,7 +103,7 @@ def cut_card(card: WeightsCard, smaller: ResNet) -> WeightsCard:
     required = card.plugins.required
     return dataclasses.replace(
         card,
-        plugins=dataclasses.replace(card.plugins, required=required | installed(required)),
+        plugins=dataclasses.replace(card.plugins, required={**required, **installed(required)}),
         arch=smaller.arch,
         channels=smaller.channels,
         metrics={},
