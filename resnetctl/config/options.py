@@ -80,6 +80,10 @@ def flags(model: type[BaseModel]) -> list[Flag]:
     return all_flags
 
 
+# what other programs call a key
+OTHER_WORDS = {"learning_rate": "lr", "wd": "weight_decay", "bs": "batch_size"}
+
+
 def key_meant(key: str, model: type[BaseModel]) -> str | None:
     """Return the config key that an unknown key probably means, or None when none is close.
 
@@ -119,6 +123,8 @@ def _short_names(known: list[str], shown: list[Flag]) -> dict[str, str]:
         names.setdefault(flag.flag.lstrip("-").replace("-", "_"), flag.key)
     for name in known:
         names.setdefault(name.partition(".")[0], name)
+    for word, name in OTHER_WORDS.items():
+        names.setdefault(word, name)
     for name in known:
         if not name.endswith((".name", ".args")):  # several tables have them
             names.setdefault(name.rpartition(".")[2], name)

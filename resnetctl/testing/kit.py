@@ -25,6 +25,7 @@ from resnetctl.registry.loading import IMPORT_FAILED
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.registry.remedies import remedy
 from resnetctl.system.machine import cores_granted
+from resnetctl.system.plain_files import is_path
 from resnetctl.system.processes import Frame, Workers
 from resnetctl.testing.findings import Finding, Rule, expect, judge_all, judge_together, not_judged
 from resnetctl.testing.findings import judge as judge_one
@@ -100,6 +101,8 @@ def select(target: str | None) -> list[Entry]:
     chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
         _refuse_folder(target)
+        if is_path(target):
+            raise UsageError("no such folder", where=target, hint=Call("plugins list"))
         known = {handle for entry in entries for handle in _handles(entry)}
         raise UsageError(
             f"no plugin and no distribution with plugins is called '{target}'",

@@ -98,6 +98,8 @@ def test_the_name_of_every_flag_means_its_key(flag: Flag) -> None:
         ("objective.gamma", "objective.args.gamma"),
         ("model.bias", "model.block_args.bias"),
         ("block", "model.block"),
+        ("learning_rate", "lr"),  # as other programs say
+        ("wd", "weight_decay"),
         ("lrr", "lr"),
         ("zzz", None),
         ("zzz.zzz", None),

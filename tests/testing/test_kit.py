@@ -106,6 +106,12 @@ def test_an_unknown_target_suggests_a_similar_one() -> None:
     assert caught.value.hint[0] == "did you mean 'resnet1202'?"
 
 
+def test_a_path_that_does_not_exist_is_no_name() -> None:
+    with pytest.raises(UsageError, match="no such folder") as caught:
+        kit.select("./none")
+    assert caught.value.where == "./none"
+
+
 @pytest.mark.parametrize("target", ["./t17-late", "t17-late", "t17_late"])
 def test_a_plugin_that_is_not_installed_yet_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str

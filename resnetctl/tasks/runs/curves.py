@@ -29,5 +29,5 @@ def plot(run: RunDir, out: Path | None) -> PlotReport:
     if out is not None and (out.suffix == ".svg" or out.is_file()):
         hint = Setting("out", out.with_suffix(""))
         raise UsageError("a run has several curves, so this must be a folder", where=Setting("out"), hint=hint)
-    folder = Path(f"{run.path.resolve().name}-curves") if out is None else out
+    folder = Path(f"{run.name.replace('/', '-')}-curves") if out is None else out
     return PlotReport(files=tuple(curves_of(run).write(folder)))

@@ -6,6 +6,7 @@ import pytest
 
 from resnetctl.errors import UsageError
 from resnetctl.runs import RunDir, create
+from resnetctl.runs.group import create_group
 from resnetctl.tasks.runs.curves import plot
 
 
@@ -28,6 +29,15 @@ def test_the_folder_is_named_after_the_run_by_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert plot(RunDir(tmp_path / "last"), None).files[0] == Path("one-curves/loss.svg")
+
+
+def test_the_run_of_a_group_has_the_name_of_its_group_in_the_folder(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    create_group(tmp_path, "five", plan={"keys": [], "points": {}}, configs={})
+    run.path.rename(tmp_path / "five" / "one")
+    assert plot(RunDir(tmp_path / "five" / "one"), None).files[0] == Path("five-one-curves/loss.svg")
 
 
 def test_a_file_is_refused_because_there_are_several_curves(run: RunDir, tmp_path: Path) -> None:
