@@ -34,6 +34,7 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
     "objective.name": "objective",
     "distill.teacher": "teacher",
 }
+FUNCTIONS = {"find_lr": "rc.find_lr(...)"}  # flags of a verb that are functions of their own in Python
 IMPLIED = ("onnx",)  # settings that the Python functions always imply
 
 
@@ -76,7 +77,7 @@ def in_python(hint: Hint) -> str:
     if isinstance(hint, str):
         return hint
     if isinstance(hint, Setting):
-        return _noted(_argument(hint.name, hint.value), hint.note)
+        return _noted(FUNCTIONS.get(hint.name) or _argument(hint.name, hint.value), hint.note)
     settings = {name: value for name, value in hint.settings.items() if name not in IMPLIED}
     if hint.verb == "train" and "resume" in settings:
         return _noted(f"rc.resume({os.fspath(str(settings['resume']))!r})", hint.note)
@@ -116,7 +117,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to `name`, or None. Among equally close names the longest match wins.
 
-    Leading dashes do not count: all flags have them.
+    Leading dashes do not count: all flags have them. The only name that begins with `name` is the closest.
     """
     from difflib import SequenceMatcher, get_close_matches
 
@@ -125,6 +126,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         return matcher.ratio(), matcher.find_longest_match().size
 
     bare, names = name.lstrip("-"), {other.lstrip("-"): other for other in sorted(known)}
+    begun = [other for other in names if len(bare) > 2 and other.startswith(bare)]
+    if len(begun) == 1:
+        return names[begun[0]]
     close = get_close_matches(bare, names, n=5)
     return names[max(close, key=closeness)] if close else None
 

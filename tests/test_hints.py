@@ -17,6 +17,7 @@ CASES: list[tuple[Hint, str, str]] = [
     (Setting("mirror", False), "--no-mirror", "mirror=False"),
     (Setting("optim.nesterov", False), "--set optim.nesterov=false", "set={'optim.nesterov': False}"),
     (Setting("model.arch"), "--set model.arch", "arch"),
+    (Setting("find_lr"), "--find-lr", "rc.find_lr(...)"),
     (Setting("optim.name", "adamw"), "--set optim.name=adamw", "optimizer='adamw'"),
     (Setting("model.stem", "cifar"), "--set model.stem=cifar", "set={'model.stem': 'cifar'}"),
     (Call("eval", ("a run",)), "resnetctl eval 'a run'", "rc.evaluate('a run')"),
@@ -72,6 +73,7 @@ def test_dashes_of_flags_do_not_make_names_close() -> None:
     assert closest("--epocs", flags) == "did you mean '--epochs'?"
     assert closest("--datta", flags) == "did you mean '--data'?"
     assert closest("-", flags) is None
+    assert closest("--opt", ["--out", "--optimizer"]) == "did you mean '--optimizer'?"  # the only one that begins so
 
 
 @pytest.mark.parametrize(

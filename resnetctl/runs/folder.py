@@ -91,6 +91,11 @@ class RunDir:
             problems = error.problems or (error.message,)
             raise ConfigError("the run's config cannot be read", where=str(self.config), problems=problems) from None
 
+    def code(self) -> dict[str, str]:
+        """Return the digest of the code of each plugin that the run used; {} if that was not recorded."""
+        recorded = self.environment().get("code")
+        return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, dict) else {}
+
     def sources(self) -> dict[str, str]:
         """Return the origin of each config value, by dotted key."""
         return {str(key): str(value) for key, value in self._json("config.sources.json").items()}

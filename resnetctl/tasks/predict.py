@@ -111,7 +111,7 @@ def predicting(
     results: list[Prediction] = []
     notices: list[str] = []
     job = open_job(resolved, images, settings=settings, options=options)
-    for fact in chain(job.facts(), job.unmoved()):
+    for fact in chain(job.facts(), job.told()):
         if isinstance(fact, Progress):
             yield fact
         elif isinstance(fact, Notice):
@@ -178,10 +178,9 @@ class Job:
             return item
         return replace(item, moved=self.mover.move(item.file, item.guesses[0][0]))
 
-    def unmoved(self) -> Iterator[Notice]:
-        """Yield the notice on files that stayed, after the last `moved`."""
-        left = "" if self.mover is None else self.mover.left()
-        yield from (Notice(text) for text in filter(None, [left]))
+    def told(self) -> Iterator[Notice]:
+        """Yield notices on the files that were moved and that stayed, after the last `moved`."""
+        yield from map(Notice, [] if self.mover is None else self.mover.told())
 
     @property
     def _takes_originals(self) -> bool:

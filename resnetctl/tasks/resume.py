@@ -1,7 +1,7 @@
 """`resume`: go on with a run from its newest whole checkpoint. The result has the bytes of an uninterrupted run."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.errors import ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
+from resnetctl.registry.code import edited
 from resnetctl.runs import RunDir
 from resnetctl.runs.trackers import trackers_of
 from resnetctl.system.machine import bf16_instructions
@@ -101,7 +102,8 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
     yield from _failure(run)
     job, state = _restored(run, _changed(config, run.sources(), change), checkpoints, settings=settings)
     yield from ready(job, state, team=team)
-    yield from _differences(checkpoints.snapshot, job, exact=change.exact, world_size=team.world_size)
+    code = [f"the code of {name}" for name in edited(run.code())]
+    yield from _differences(checkpoints.snapshot, job, code, exact=change.exact, world_size=team.world_size)
     if epochs is not None and epochs != config.epochs and job.steps <= state.step:
         least = state.step // job.steps_per_epoch + 1
         done = f"{counted(state.step, 'step')} ({job.steps_per_epoch} per epoch)"
@@ -211,14 +213,19 @@ def _job_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *
     return dataclasses.replace(job, weights_sha256=start, channels=card.channels)
 
 
-def _differences(snapshot: Snapshot | None, job: Job, *, exact: bool, world_size: int) -> Iterator[Notice]:
-    """Yield what changed on this machine since the checkpoint. Raises `UsageError` then if the resume must be exact."""
+def _differences(
+    snapshot: Snapshot | None, job: Job, code: Sequence[str], *, exact: bool, world_size: int
+) -> Iterator[Notice]:
+    """Yield what changed since the checkpoint, on this machine or in the `code` of plugins.
+
+    Raises `UsageError` then if the resume must be exact.
+    """
     if snapshot is None:
         return
     now = checkpoint.machine_facts(world_size, device=str(job.device), precision=job.config.precision) | dict(
         job.card({}).plugins.used
     )
-    changed = differences(facts_then(snapshot), now)
+    changed = [*differences(facts_then(snapshot), now), *code]
     if job.device.type == "cuda" and not job.config.exact:
         changed.append("the run began without exact, so CUDA kernels may sum in any order")
     if changed and exact:

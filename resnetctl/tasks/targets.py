@@ -17,6 +17,7 @@ from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call, Setting
+from resnetctl.registry.code import edited
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
@@ -254,7 +255,13 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
         run = RunDir(run.path.parent / run.path.readlink())
     if not run.weights.is_file():
         raise _no_weights(run, settings)
-    return Target(kind="weights", path=run.weights, run=run, notices=tuple(_unfinished(run)))
+    return Target(kind="weights", path=run.weights, run=run, notices=(*_unfinished(run), *_edited(run)))
+
+
+def _edited(run: RunDir) -> Iterator[str]:
+    """Yield a sentence if plugins of the run have other code now, under any version."""
+    if names := edited(run.code()):
+        yield f"the code of {' and '.join(names)} was changed since {run.path} was trained: its network may differ"
 
 
 def _require_plugins(target: Target, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from resnetctl import __version__
 from resnetctl.engine.checkpoint import machine_facts
+from resnetctl.registry.code import code_digests
 from resnetctl.spec import DatasetCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job
@@ -33,6 +34,7 @@ def environment(
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "machine": machine_facts(device=device, precision=precision) | {"cores": cores_granted(), "device": device},
         "plugins": dict(plugins),
+        "code": code_digests(plugins),
         "data": {"name": data.name, "digests": dict(data.digests)},
         "command": sys.argv[1:],
     }

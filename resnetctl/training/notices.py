@@ -14,7 +14,7 @@ from resnetctl.engine import graph
 from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import EpochResult, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
-from resnetctl.engine.schedule import smaller
+from resnetctl.engine.schedule import smaller, warmup_steps
 from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
 from resnetctl.hints import Call, Setting
@@ -102,11 +102,17 @@ def verdict(job: Job, state: TrainState) -> Iterator[Notice]:
 
 
 def exploded(job: Job, result: EpochResult) -> Iterator[Notice]:
-    """Yield a notice if the val loss, or else the train loss, of an epoch is far above that of guessing."""
+    """Yield a notice if the val loss, or else the train loss, of an epoch is far above that of guessing.
+
+    In the first epoch and during warm-up the val loss is often large, and says nothing: the running averages of batch
+    norm lag behind the weights.
+    """
     if job.head is not None:  # its loss has another scale
         return
     losses = {"train": result.train_loss} if job.config.objective.name == "cross-entropy" and not job.teacher else {}
-    losses |= {"val": result.val.loss} if isinstance(result.val, EvalReport) else {}
+    warmup = warmup_steps(job.config.warmup, steps=job.steps, steps_per_epoch=job.steps_per_epoch)
+    if isinstance(result.val, EvalReport) and result.step - job.steps_per_epoch >= max(warmup, 1):
+        losses["val"] = result.val.loss
     guess = log(max(2, len(job.classes)))
     name, loss = max(losses.items(), key=lambda item: item[1], default=("", 0.0))
     if loss > EXPLODED * guess:

@@ -82,7 +82,7 @@ def test_a_run_on_files_trains_as_on_pixels_and_resumes_within_an_epoch(monkeypa
     sets = ("batch_size=4", "epochs=2", "val_fraction=0.2", "augment=standard")
     monkeypatch.setattr("resnetctl.training.recorder.CHECKPOINT_SECONDS", -1.0)
     raw, whole = (run(*sets, f"data={name}", name=name) for name in ("raw", "files"))
-    cut = killed(9, *sets, "data=files")  # after the notice on the large loss, and a step of the second epoch
+    cut = killed(9, *sets, "data=files")  # after a step of the second epoch
     assert int(cut.checkpoints.paths()[0].stem[5:]) % 4 in (1, 2, 3), "of four steps"
     list(resume("cut", settings=settings.load()))
     assert files(cut) == files(whole)
@@ -320,7 +320,7 @@ def test_exact_refuses_a_run_on_cuda_that_began_without_it(monkeypatch: pytest.M
 def differences_on_cuda(exact: bool) -> Iterator[Notice]:
     """The notices of a resume of the run `cut`, whose job says that it is on CUDA."""
     snapshot = newest(runs.find("cut", Path("runs"))).snapshot
-    return _differences(snapshot, job("model.arch=resnet20"), exact=exact, world_size=1)
+    return _differences(snapshot, job("model.arch=resnet20"), (), exact=exact, world_size=1)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -353,3 +353,13 @@ def test_a_process_that_is_not_the_writer_reads_the_run_and_changes_nothing() ->
     assert {path: path.stat().st_mtime_ns for path in cut.path.rglob("*") if path in before} == before
     list(resume("cut", settings=settings.load()))
     assert files(cut) == files(whole)
+
+
+def test_an_edit_of_a_plugins_code_is_said_and_refused_by_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(name="first")
+    monkeypatch.setattr("resnetctl.tasks.resume.edited", lambda recorded: ["own-block"])
+    facts = list(resume("first", settings=settings.load(), epochs=4))
+    assert "the code of own-block" in "\n".join(fact.text for fact in facts if isinstance(fact, Notice))
+    with pytest.raises(UsageError) as caught:
+        list(resume("first", settings=settings.load(), epochs=5, exact=True))
+    assert caught.value.problems == ("the code of own-block",)

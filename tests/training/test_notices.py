@@ -50,10 +50,10 @@ def test_a_graph_that_a_cpu_does_not_have_gets_a_notice() -> None:
     assert remarked("threads=1", "graph=off") == remarked("threads=1", "graph=auto") == []
 
 
-def epoch(*, train: float, val: float) -> EpochResult:
+def epoch(*, train: float, val: float, number: int = 3) -> EpochResult:
     report = EvalReport(**{field.name: 0 for field in dataclasses.fields(EvalReport)} | {"loss": val})  # type: ignore[arg-type]
     numbers = {"first_lr": 0.1, "lr": 0.1, "train_top1": 0.1, "train_images": 54}
-    return EpochResult(epoch=3, step=9, train_loss=train, val=report, is_best=False, **numbers)  # type: ignore[arg-type]
+    return EpochResult(epoch=number, step=4 * number, train_loss=train, val=report, is_best=False, **numbers)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,14 @@ def test_a_loss_far_above_that_of_guessing_gets_a_notice(train: float, val: floa
         assert notice.text.startswith(f"the {said}, and guessing has ")
         assert "the learning rate of 0.1 may be too high" in notice.text
         assert [hint.name for hint in notice.hint if isinstance(hint, Setting)] == ["lr", "warmup", "find_lr"]
+
+
+@pytest.mark.parametrize(("number", "warmup", "is_said"), [(1, 0, False), (2, 0, True), (2, 2, False), (3, 2, True)])
+def test_the_val_loss_counts_after_the_first_epoch_and_the_warm_up(number: int, warmup: int, is_said: bool) -> None:
+    settled = job("threads=1", f"warmup={warmup}")
+    assert settled.steps_per_epoch == 4
+    assert bool(list(exploded(settled, epoch(train=2.3, val=500.0, number=number)))) == is_said
+    assert list(exploded(settled, epoch(train=500.0, val=2.3, number=number)))
 
 
 def test_the_train_loss_of_another_objective_has_another_scale() -> None:

@@ -63,7 +63,7 @@ def _lines(options: PredictOptions) -> None:
         )
     problems, count = Problems(), 0
     with Screen() as screen:
-        for fact in chain(job.facts(), job.unmoved()):
+        for fact in chain(job.facts(), job.told()):
             if isinstance(fact, Progress):
                 screen.progress(fact)
             elif isinstance(fact, Notice):

@@ -135,5 +135,8 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         path = path_of(ctx)
         if word.startswith("-"):
             raise errors.UsageError(f"{path} has no option {word}", hint=f"{path} --help")
-        known = self.list_commands(ctx)
-        raise errors.UsageError(f"no command '{path} {word}'", hint=[hints.suggest(word, known), f"{path} --help"])
+        known, flag = self.list_commands(ctx), "--" + word.replace("_", "-")
+        params = {name: getattr(self.get_command(ctx, name), "params", []) for name in known}
+        owners = [name for name, items in params.items() if any(flag in item.opts for item in items)]
+        hint = f"{path} {owners[0]} {flag}" if len(owners) == 1 else hints.suggest(word, known)
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[hint, f"{path} --help"])

@@ -190,7 +190,7 @@ class Search:
         yield from (Notice(text) for text in self.target.notices)
         yield from finding(self.net, self.images, wanted=self.wanted)
 
-    def unmoved(self) -> Iterator[Notice]:
+    def told(self) -> Iterator[Notice]:
         """Yield nothing: no file moves by what a head finds."""
         return iter(())
 

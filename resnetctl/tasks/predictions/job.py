@@ -75,7 +75,7 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
             if len(waiting) >= FLUSH_EVERY:
                 moved += _move(job, table, waiting)
         moved += _move(job, table, waiting)
-        for notice in job.unmoved():
+        for notice in job.told():
             notices.append(notice.text)
             yield notice
     problems = table.problems

@@ -41,7 +41,7 @@ class Mover:
                 where=str(folder),
                 hint=Setting("move", folder / "sorted"),
             )
-        self._left = 0
+        self._left = self._moved = 0
 
     def outside(self, items: Iterable[Item]) -> Iterator[Item]:
         """Leave out the items in the folder, which were moved before, unless an image or folder in it was asked for."""
@@ -71,13 +71,15 @@ class Mover:
             return file
         storage.make_folder(place.parent, parents=True)
         storage.move(file, place)
+        self._moved += 1
         return place
 
-    def left(self) -> str:
-        """Return the sentence on files that stayed, "" if all were moved."""
-        if not self._left:
-            return ""
-        return f"{counted(self._left, 'file')} not moved: links stay, and so does a file that is in its folder already"
+    def told(self) -> list[str]:
+        """Return a sentence on the files that were moved, and one on those that stayed."""
+        moved = f"moved {counted(self._moved, 'file')} into folders of {self._folder}"
+        why = "links stay, and so does a file that is in its folder already"
+        left = f"{counted(self._left, 'file')} not moved: {why}"
+        return [text for text, count in ((moved, self._moved), (left, self._left)) if count]
 
 
 def _is_folder_name(name: str) -> bool:

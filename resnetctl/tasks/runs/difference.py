@@ -9,7 +9,7 @@ from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
 from resnetctl.tasks.runs.listing import sources
 
-VERSIONS, MACHINE, DATA = ("resnetctl", "python", "packages", "plugins"), ("platform", "machine"), ("data",)
+VERSIONS, MACHINE, DATA = ("resnetctl", "python", "packages", "plugins", "code"), ("platform", "machine"), ("data",)
 Pair = tuple[Any, Any]
 
 

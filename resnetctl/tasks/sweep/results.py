@@ -1,7 +1,7 @@
 """What came out of a group: mean and spread for each setting over its seeds, and every setting against the best."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -113,12 +113,20 @@ def show(group: Group) -> SweepReport:
             SettingResult(
                 values=values,
                 seeds=dict(sorted(seeds.items())),
-                val_top1=seed_mean([*seeds.values()]) if seeds else None,
+                val_top1=_of_shares([*seeds.values()]) if seeds else None,
                 against_best=seed_pairs(seeds, best) if place and seeds.keys() & best.keys() else None,
             )
             for place, (values, seeds) in enumerate(ranked)
         ),
     )
+
+
+def _of_shares(values: Sequence[float]) -> SeedMean:
+    """Return the mean of shares; its interval stays in 0..1."""
+    mean = seed_mean(values)
+    if mean.interval is None:
+        return mean
+    return replace(mean, interval=(max(0.0, mean.interval[0]), min(1.0, mean.interval[1])))
 
 
 def compared(group: Group, other: Group) -> SweepReport:
@@ -135,7 +143,8 @@ def compared(group: Group, other: Group) -> SweepReport:
         seeds = compare_recipes(*([*each.seeds.values()] for each in best))
     except ValueError as error:
         few = reports[len(best[0].seeds) >= FEWEST_SEEDS].path
-        raise UsageError(str(error), where=few, hint=Call("sweep show", (few,))) from None
+        more = Setting("seeds", FEWEST_SEEDS, note="in a new group of another name: a group gets no more seeds")
+        raise UsageError(str(error), where=few, hint=more) from None
     names = (best[0].label, best[1].label)
     return replace(reports[0], against=AgainstGroup(path=str(other.path), settings=names, seeds=seeds))
 

@@ -87,6 +87,7 @@ def test_a_switch_of_the_config_has_two_sides(root: Group, calls: list[Parsed[Op
     ("line", "message", "hint"),
     [
         ("wrok it", "no command 'resnetctl wrok'", "did you mean 'work'?"),
+        ("mirror", "no command 'resnetctl mirror'", "resnetctl work --mirror"),
         ("work", "resnetctl work needs TARGET", "resnetctl work --help"),
         ("work it --epochz 3", "resnetctl work has no option --epochz", "did you mean '--epochs'?"),
         ("work it --quux", "resnetctl work has no option --quux", "resnetctl work --help"),

@@ -231,7 +231,7 @@ def test_bad_images_do_not_move(pictures: Path, machine: Path) -> None:
 def test_a_link_that_stays_is_told(pictures: Path, machine: Path) -> None:
     (pictures / "link.png").symlink_to("0.png")
     report, _ = job([pictures], machine / "a.csv", move=machine / "sorted")
-    assert [text.partition(":")[0] for text in report.notices] == ["1 file not moved"]
+    assert [text.partition(":")[0] for text in report.notices][-1:] == ["1 file not moved"]
 
 
 def with_head(monkeypatch: pytest.MonkeyPatch, name: str, answer: Any, **card: Any) -> None:

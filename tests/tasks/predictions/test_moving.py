@@ -39,8 +39,11 @@ def test_links_and_files_in_their_own_folder_stay(tmp_path: Path) -> None:
     for file in (root / "link.jpg", root / "out/cat/b.jpg"):
         assert moving.move(file, "cat") == file
         assert file.exists()
-    assert moving.left().startswith("2 files not moved")
-    assert mover(root / "out").left() == ""
+    (left,) = moving.told()
+    assert left.startswith("2 files not moved")
+    moving.move(root / "a.jpg", "cat")
+    assert moving.told() == [f"moved 1 file into folders of {root / 'out'}", left]
+    assert mover(root / "out").told() == []
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../out", "a/b", "a\\b", "a\0b", "a\nb", "x" * 300])

@@ -144,3 +144,11 @@ def test_only_seeds_are_one_setting_without_a_name(tmp_path: Path) -> None:
     assert (only.name, only.seeds, only.against_best) == ("", {4: 0.4, 5: 0.5}, None)
     assert dict(show(made).rows()) == {"all runs": "45.0% (n = 2)"}
     assert b"all runs" in show(made).plot()["sweep.svg"]
+
+
+def test_the_interval_of_a_mean_stays_in_0_to_1(group: Group) -> None:
+    for setting in show(group).settings:
+        assert setting.val_top1 is not None
+        assert setting.val_top1.interval is not None
+        low, high = setting.val_top1.interval
+        assert 0 <= low <= high <= 1
