@@ -64,9 +64,13 @@ def test_a_hostile_pickle_is_refused(data: bytes, match: str) -> None:
 
 def test_the_check_takes_time_in_proportion_to_the_pickle() -> None:
     def seconds(count: int) -> float:
-        start = time.process_time()
-        checked(pickle.dumps([(number,) for number in range(count)]))
-        return time.process_time() - start
+        data = pickle.dumps([(number,) for number in range(count)])
+        times = []
+        for _ in range(3):  # the least: other work on the machine may disturb one
+            start = time.process_time()
+            checked(data)
+            times.append(time.process_time() - start)
+        return min(times)
 
     seconds(100)
     assert seconds(40_000) < 60 * seconds(4_000)
