@@ -16,6 +16,7 @@ from resnetctl.data.store import open_store
 from resnetctl.engine import checkpoint, schedule
 from resnetctl.errors import CheckFailed, DataError, ResnetctlError
 from resnetctl.fields import plain
+from resnetctl.registry.code import edited
 from resnetctl.registry.folders import installed
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
@@ -150,7 +151,8 @@ class _Checker:
         )
         now = {**installed(then), **here, "threads": then.get("threads")}
         missing = self.missing()
-        return differences({key: value for key, value in then.items() if key not in missing}, now)
+        changed = differences({key: value for key, value in then.items() if key not in missing}, now)
+        return [*changed, *(f"the code of {name}" for name in edited(self.run.code()))]
 
     def missing(self) -> dict[str, str]:
         """Return name and version of each plugin that the run used and that is not installed."""

@@ -184,3 +184,10 @@ def test_a_summary_without_a_value_is_one_clear_sentence() -> None:
     with pytest.raises(InputError, match="it has no 'steps'") as caught:
         list(resume("one", settings=settings.load(), epochs=5))
     assert caught.value.where == str(run.path / "summary.json")
+
+
+def test_an_edit_of_a_plugins_code_is_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trained("epochs=1")
+    monkeypatch.setattr(verify_module, "edited", lambda recorded: ["own-block"])
+    report = verified(run)
+    assert (report.passed, report.differences) == (True, ("the code of own-block",))
