@@ -19,9 +19,10 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch
-from resnetctl.tasks.compress import goals, smaller, student
+from resnetctl.tasks.compress import goals, steps, student, variants
 from resnetctl.tasks.compress.attempts import File
-from resnetctl.tasks.compress.steps import Steps
+from resnetctl.tasks.compress.clock import Took
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.weights.file import Header, load_network, to_bytes
 
 DEEP = dataclasses.replace(ARCH, depths=(3, 2))
@@ -37,10 +38,13 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
     folder = make_run(card(store, arch=ARCH))
     folder.save_weights(to_bytes(net.state_dict(), card(store, arch=arch, metrics={"epoch": 3})))
 
-    def opened(_: object, net: ResNet, *, int8: bool = False) -> tuple[ResNet, int]:
-        return net, (1 if int8 else 4) * sum(parameter.numel() for parameter in net.parameters())
+    def sized(net: ResNet, *, calibrate_on: object = None) -> tuple[ResNet, int]:
+        return net, (4 if calibrate_on is None else 1) * params(net)
 
-    monkeypatch.setattr(smaller._Work, "_opened", opened)
+    def opened(made: variants.Variants, shape: variants.Shape, *, int8: bool = False) -> tuple[ResNet, int]:
+        return sized(made.net(shape)[0], calibrate_on=True if int8 else None)
+
+    monkeypatch.setattr(variants.Variants, "_opened", opened)
 
     def timed(
         base: object, others: dict[str, object], *, images: object, sizes: Sequence[int] = (1,)
@@ -50,17 +54,16 @@ def make_deep_run(monkeypatch: pytest.MonkeyPatch, *, arch: Arch = DEEP) -> runs
         return {name: dict.fromkeys(sizes, value) for name, value in spreads.items()}
 
     table = LatencyTable(whole=5.0, blocks=(1.0, 1.0))
-    monkeypatch.setattr(smaller, "speedups", timed)
+    monkeypatch.setattr(variants, "speedups", timed)
     monkeypatch.setattr(student, "speedups", timed)
-    monkeypatch.setattr(
-        student, "opened", lambda net, card, calibrate_on=None: opened(None, net, int8=calibrate_on is not None)
-    )
+    monkeypatch.setattr(student, "exported", lambda net, card: net)
+    monkeypatch.setattr(student, "opened", sized)
     monkeypatch.setattr(
         student,
         "milliseconds",
         lambda models, images: {name: float(sum(net.arch.depths)) for name, net in models.items()},
     )
-    monkeypatch.setattr(smaller, "measure_table", lambda depths, images, *, export: table)
+    monkeypatch.setattr(variants, "measure_table", lambda depths, images, *, export: table)
     return folder
 
 
@@ -70,18 +73,17 @@ TIMES = {1: Latency(p50=1.0, p95=2.0, n=3), 64: Latency(p50=30.0, p95=40.0, n=3)
 def leave_out_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a goal export, quantise and time nothing."""
 
-    def file(steps: Steps, name: str, header: Header) -> File:
+    def file(judge: Judge, header: Header, *, name: str) -> File:
         net, card = load_network(header), header.card
-        accuracy, is_right = steps.judge_of(card).answers(torch_predictor(net, card.image, device=torch.device("cpu")))
-        data = b"x" * 4 * params(net)
-        return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
+        accuracy, is_right = judge.answers(torch_predictor(net, card.image, device=torch.device("cpu")))
+        data, took = b"x" * 4 * params(net), Took(export=0.0, read=0.0, predict=1e-9)
+        return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right, took=took)
 
-    def quantised(steps: Steps, header: Header, source: File, *, limits: Limits) -> File:
-        name = "int8" if source.name == "2-finetune" else "student-int8"
+    def quantised(judge: Judge, header: Header, *, source: File, name: str, limits: Limits) -> File:
         return dataclasses.replace(source, name=name, data=source.data[: len(source.data) // 4], is_int8=True)
 
     always = SimpleNamespace(logits=lambda images: np.eye(3, dtype=np.float32)[[0] * len(images)])
-    monkeypatch.setattr(goals, "_float_file", file)
-    monkeypatch.setattr(goals, "_int8_file", quantised)
+    monkeypatch.setattr(steps, "float_file", file)
+    monkeypatch.setattr(goals, "int8_file", quantised)
     monkeypatch.setattr(goals, "from_bytes", lambda data, where: always)
     monkeypatch.setattr(goals, "latencies", lambda models, images: dict.fromkeys(models, TIMES))

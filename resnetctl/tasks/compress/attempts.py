@@ -13,6 +13,7 @@ from resnetctl.engine.stopwatch import Spread
 from resnetctl.models.resnet import ResNet
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
+from resnetctl.tasks.compress.clock import Took
 from resnetctl.tasks.compress.report import Accuracy, Candidate, Choice, CutFacts
 
 CUT, STUDENT = "cut", "student"
@@ -26,6 +27,7 @@ class File:
     Attributes:
         is_right: int64 (N,), 1 for each image of val that it gets right.
         float_layers: the layers of an int8 file that went back to float32.
+        took: what making and measuring the float32 file took.
     """
 
     name: str
@@ -34,6 +36,7 @@ class File:
     data: bytes
     accuracy: Accuracy
     is_right: NDArray[np.int64]
+    took: Took
     float_layers: tuple[str, ...] = ()
     is_int8: bool = False
 

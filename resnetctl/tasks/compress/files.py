@@ -11,7 +11,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.order import Cut, dataset_of, require_cut
 from resnetctl.tasks.compress.report import CompressReport
-from resnetctl.tasks.compress.smaller import make_smaller
+from resnetctl.tasks.compress.smaller import Planner
 from resnetctl.tasks.targets import Target, resolve
 from resnetctl.weights.plugins import require_plugins
 
@@ -38,7 +38,7 @@ def compress(
     require_plugins(header.card, header.path)
     require_cut(cut, header.card)
     store = open_store(settings.data_dir, dataset_of(header.card, data))
-    smaller = make_smaller(header, store, cut=cut)
+    smaller = Planner(header, store).smaller(cut)
     storage.make_folder(path.parent, parents=True)
     storage.write(path, smaller.data)
     return CompressReport(

@@ -8,37 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
-import torch
-
-from resnetctl.compress import calibration
 from resnetctl.compress.cost import multiply_adds, params
-from resnetctl.compress.int8 import Limits, quantise
+from resnetctl.compress.int8 import Limits
 from resnetctl.compress.latency import BASE, latencies, speedups
 from resnetctl.data.splits import open_eval_set
-from resnetctl.deploy.onnx_card import OnnxCard, to_properties
 from resnetctl.deploy.onnx_session import from_bytes
-from resnetctl.deploy.onnx_writer import to_bytes as to_onnx
-from resnetctl.deploy.parity import BATCHES, compare_batches, in_batches
-from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, DataError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call
 from resnetctl.report.page import pareto_file
 from resnetctl.runs import RunDir
-from resnetctl.system.signals import stop_later
 from resnetctl.tasks.compress.attempts import CUT, STUDENT, Attempt, File, choose
-from resnetctl.tasks.compress.clock import after_training
+from resnetctl.tasks.compress.clock import Took, after_training
+from resnetctl.tasks.compress.exports import int8_file
 from resnetctl.tasks.compress.report import FLOAT, INT8, Accuracy, CompressReport, StageFacts
-from resnetctl.tasks.compress.smaller import CALIBRATE, Limit
+from resnetctl.tasks.compress.smaller import Limit
 from resnetctl.tasks.compress.steps import STUDENT_STAGES, OutOfTime, Steps, stages_of
 from resnetctl.tasks.held_out import look
 from resnetctl.tasks.targets import Target, described
-from resnetctl.weights.file import Header, load_network, read_header
+from resnetctl.weights.file import read_header
 from resnetctl.wording import counted
 
+LARGE = "64"  # images a batch of a pass
 MAX_DROP = 1.0  # percent points on val, unless the order says otherwise
 Work = Generator[Any, None, None]
 
@@ -89,30 +83,23 @@ class _Goal:
         self._steps = steps
         self._order = steps.order
 
-    @cached_property
-    def _whole(self) -> File:
-        return _float_file(self._steps, "whole", self._steps.header)
-
-    @cached_property
-    def _seconds(self) -> tuple[float, float]:
-        """Seconds of the file of the whole network with its pass over val, and of one image of such a pass."""
-        began = time.monotonic()
-        model = from_bytes(self._whole.data, "the whole network")
-        whole = time.monotonic() - began
-        images, _ = self._steps.judge.batches()[0]
-        model.logits(images)
-        return whole, (time.monotonic() - began - whole) / len(images)
-
     def _reserve(self, attempt: Attempt, *, int8: bool) -> float:
         """Return the seconds of a budget that the work after the training of this attempt needs; 0 without one."""
         if not self._steps.clock.budget:
             return 0.0
-        file, image = self._seconds
-        is_first_of_two = bool(self._order.student) and attempt.name == CUT
-        return after_training(
-            file=file, image=image, val=self._whole.accuracy.count, test=_test_count(self._steps),
-            attempts=1 + is_first_of_two, int8=int8,
-        )  # fmt: skip
+        whole = self._steps.whole.took
+        last = whole.predict / attempt.speedup[LARGE].median if int8 else 0.0
+        left = [replace(attempt.files[0].took, int8=last)]
+        if self._order.student and attempt.name == CUT:
+            left.append(self._of_student(whole, int8=int8))
+        return after_training(left, slowest=whole, val=self._steps.whole.accuracy.count, test=_test_count(self._steps))
+
+    def _of_student(self, whole: Took, *, int8: bool) -> Took:
+        """Return what the files of the student will take, by their measured speed."""
+        facts, _ = self._steps.competitor()
+        assert facts is not None
+        forms = {form: whole.predict / file.speedup[LARGE].median for form, file in facts.forms.items()}
+        return replace(whole, predict=forms[FLOAT], int8=forms[INT8] if int8 else 0.0)
 
     def label(self, attempt: Attempt, *, int8: bool) -> str:
         """Return the name of an attempt in a list of them."""
@@ -125,13 +112,10 @@ class _Goal:
             stages, needed = stages_of(number), (yield from self._cut(attempt, number, int8=int8))
         else:
             stages, needed = STUDENT_STAGES, (yield from self._student(attempt, int8=int8))
+        attempt.files.append(self._steps.file(stages.start))
         reserve = self._reserve(attempt, int8=int8)
         attempt.last = last = yield from self._steps.train(stages, reserve=reserve)
-        for name, weights in (
-            (stages.start, self._steps.staged.stage(stages.start).weights),
-            (stages.train, last.weights),
-        ):
-            attempt.files.append(_float_file(self._steps, name, read_header(weights)))
+        attempt.files.append(self._steps.file(stages.train))
         if self._order.has_goal:
             self._finish(attempt, last, int8=int8, needed=needed)
 
@@ -164,7 +148,7 @@ class _Goal:
         """Hold the trained network against the limits of a goal, and write its files. Raises `CheckFailed`."""
         trained, order = attempt.files[-1], self._order
         allowed = MAX_DROP if order.max_drop is None else order.max_drop
-        drop = 100 * (self._whole.accuracy.top1 - trained.accuracy.top1)
+        drop = 100 * (self._steps.whole.accuracy.top1 - trained.accuracy.top1)
         if drop > allowed:
             raise CheckFailed(
                 f"{trained.name} loses {drop:.2f} points on val, and {allowed:g} are allowed",
@@ -174,7 +158,8 @@ class _Goal:
             header, rest = read_header(last.weights), max(0.0, allowed - drop)
             last_checks = self._reserve(attempt, int8=False)
             limits = Limits(max_drop=rest, until=time.monotonic() + self._steps.clock.left - last_checks)
-            attempt.files.append(file := _int8_file(self._steps, header, trained, limits=limits))
+            judge, name = self._steps.judge_of(header.card), f"{STUDENT}-{INT8}" if attempt.name == STUDENT else INT8
+            attempt.files.append(file := int8_file(judge, header, source=trained, name=name, limits=limits))
             self._require_speed(file, needed)
         self._require_size(len(attempt.files[-1].data))
 
@@ -182,7 +167,7 @@ class _Goal:
         """Raise `CheckFailed` when the layers that went back to float32 made the file slower than the goal."""
         if not needed or not file.float_layers:
             return
-        base, model = (from_bytes(each.data, each.name) for each in (self._whole, file))
+        base, model = (from_bytes(each.data, each.name) for each in (self._steps.whole, file))
         images = {BASE: self._steps.judge.seen(), INT8: self._steps.judge_of(file.card).seen()}
         median = speedups(base, {INT8: model}, images=images, sizes=(1,))[INT8][1].median
         if median < needed:
@@ -206,7 +191,7 @@ class _Goal:
         last = kept.files[-1]
         for file in kept.files[1:] if order.has_goal else ():
             kept.last.write_onnx(file.data, int8=file.is_int8)
-        files = [self._whole, *(file for attempt in attempts for file in attempt.files)]
+        files = [self._steps.whole, *(file for attempt in attempts for file in attempt.files)]
         stages = _facts(steps, files)
         test, notices = _on_test(steps, kept.last, last) if order.has_goal else (None, ())
         student, more = steps.competitor()
@@ -229,42 +214,6 @@ class _Goal:
         points = [(item.name, item.latency["1"].p50, item.accuracy.top1, item.accuracy.interval) for item in stages]
         steps.staged.publish(kept.last, report.to_json(), plot=pareto_file(points))
         return report
-
-
-def _float_file(steps: Steps, name: str, header: Header) -> File:
-    """Return the float32 file of a network, compared with torch on images of val. Raises `CheckFailed`."""
-    net, card = load_network(header), header.card
-    judge = steps.judge_of(card)
-    pool = judge.unseen()[: sum(BATCHES)]
-    about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(pool)}
-    with stop_later():
-        data = to_onnx(net, card, weights_sha256=header.sha256, gate=about)
-    model = from_bytes(data, "the exported model")
-    reference = torch_predictor(net, card.image, device=torch.device("cpu"))
-    parity = compare_batches(reference, model.outputs, batches=in_batches(pool), temperature=card.temperature)
-    if parity.problems:
-        raise CheckFailed("onnxruntime does not agree with torch", where=str(header.path), problems=parity.problems)
-    accuracy, is_right = judge.answers(model.logits)
-    return File(name=name, net=net, card=card, data=data, accuracy=accuracy, is_right=is_right)
-
-
-def _int8_file(steps: Steps, header: Header, source: File, *, limits: Limits) -> File:
-    """Return the int8 file of a float32 one. Raises `CheckFailed` when it is too inaccurate or slower."""
-    card = header.card
-    judge = steps.judge_of(card)
-    images = calibration.choose(judge.train, card.image, count=min(CALIBRATE, len(judge.train)))
-    ranges, report = quantise(source.data, images, val=judge.batches(), limits=limits)
-    about = {"kind": "real", "source": f"{steps.store.card.name}/val", "images": len(judge.unseen()[: sum(BATCHES)])}
-    gate = {**about, INT8: {**report.recorded(), "data": steps.store.card.name}}
-    properties = to_properties(OnnxCard(weights=card, weights_sha256=header.sha256, gate=gate))
-    with stop_later():
-        data = ranges.quantised(floats=report.float_layers, metadata=properties)
-    accuracy, is_right = judge.answers(from_bytes(data, "the int8 file").logits)
-    name = f"{STUDENT}-{INT8}" if source.name == STUDENT_STAGES.train else INT8
-    return File(
-        name=name, net=source.net, card=card, data=data, accuracy=accuracy, is_right=is_right,
-        float_layers=report.float_layers, is_int8=True,
-    )  # fmt: skip
 
 
 def _text(error: CheckFailed) -> str:

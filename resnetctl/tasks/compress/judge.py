@@ -26,6 +26,7 @@ class Judge:
         val_of: the card that says which images are val; None: that of the network.
 
     Attributes:
+        data: the name of the dataset.
         notices: what the user should know about val.
 
     Raises:
@@ -36,6 +37,7 @@ class Judge:
         if len(card.classes) < 2:
             raise DataError("the network has one class, so its accuracy cannot show what a smaller one costs")
         self.card = card
+        self.data = store.card.name
         self.notices = calibration.val_notices(store, val_of or card)
         self.train, self._val = calibration.sets(store, val_of or card)
         self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)

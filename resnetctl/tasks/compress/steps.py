@@ -24,11 +24,13 @@ from resnetctl.runs.staged import StagedRun
 from resnetctl.spec import Card, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
+from resnetctl.tasks.compress.attempts import File
 from resnetctl.tasks.compress.clock import Clock
+from resnetctl.tasks.compress.exports import float_file
 from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.order import Order, read_back
 from resnetctl.tasks.compress.report import CutFacts, StudentFacts
-from resnetctl.tasks.compress.smaller import Limit, make_smaller
+from resnetctl.tasks.compress.smaller import Limit, Planner
 from resnetctl.tasks.compress.student import measure_student, open_student, seen_notices
 from resnetctl.training.environment import environment
 from resnetctl.training.launch import Trainer
@@ -65,6 +67,22 @@ class Steps:
         """Return the same images as this network reads them, and its order of the classes."""
         return Judge(card, self.store, val_of=self.header.card)
 
+    @cached_property
+    def whole(self) -> File:
+        """The float32 file of the whole network."""
+        return float_file(self.judge, self.header, name="whole")
+
+    def file(self, stage: str) -> File:
+        """Return the float32 file of the network of a stage. Raises `CheckFailed` when torch does not agree."""
+        header = read_header(self.staged.stage(stage).weights)
+        return float_file(self.judge_of(header.card), header, name=stage)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        """The measures that networks are cut by: all attempts share them."""
+        known = self.whole if self.order.has_goal or self.order.student else None
+        return Planner(self.header, self.store, seconds=CHOOSING * self.clock.left, whole=known)
+
     def cut(self, attempt: int, *, limit: Limit | None = None) -> Generator[Any, None, CutFacts]:
         """Cut the network, unless an earlier call has. Raises `CheckFailed` when no cut keeps the limit."""
         name = stages_of(attempt).start
@@ -75,9 +93,7 @@ class Steps:
                 raise self._out_of_time()
             yield Notice("choosing what to remove, by importance and measured time")
             began = time.monotonic()
-            made = make_smaller(
-                self.header, self.store, cut=self.order.cut, limit=limit, seconds=CHOOSING * self.clock.left
-            )
+            made = self._planner.smaller(self.order.cut, limit=limit)
             yield from map(Notice, made.notices)
             text = "This network was cut, not trained."
             self._write(stages_of(attempt), made.data, card=made.card, text=text, facts=made.facts, began=began)

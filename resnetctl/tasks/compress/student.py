@@ -22,7 +22,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.report import FLOAT, INT8, FileFacts, StudentFacts
-from resnetctl.tasks.compress.smaller import opened
+from resnetctl.tasks.compress.variants import exported, opened
 from resnetctl.tasks.targets import resolve
 from resnetctl.weights.file import (
     Header,
@@ -113,10 +113,10 @@ def measure_student(student: Student, whole: Header, *, store: Store, int8: bool
     judge = Judge(student.card, store, val_of=whole.card)
     seen = judge.seen()
     images = {BASE: Judge(whole.card, store).seen(), FLOAT: seen, INT8: seen}
-    base, _ = opened(load_network(whole), whole.card)
-    files = {FLOAT: opened(student.net, student.card)}
+    base, _ = opened(exported(load_network(whole), whole.card))
+    files = {FLOAT: opened(data := exported(student.net, student.card))}
     if int8:
-        files[INT8] = opened(student.net, student.card, calibrate_on=seen)
+        files[INT8] = opened(data, calibrate_on=seen)
     models = {form: model for form, (model, _) in files.items()}
     times = milliseconds({BASE: base, FLOAT: models[FLOAT]}, images=images)
     measured = speedups(base, models, images=images)

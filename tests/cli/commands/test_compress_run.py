@@ -83,8 +83,8 @@ def test_a_speed_up_is_measured_and_the_file_works_in_every_other_verb(cli: Cli,
 @pytest.fixture
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither export nor time."""
-    monkeypatch.setattr("resnetctl.tasks.compress.smaller._Work._opened", lambda self, model, **_: (model, 1))
-    monkeypatch.setattr("resnetctl.tasks.compress.smaller.speedups", lambda *_, **__: {"smaller": {}})
+    monkeypatch.setattr("resnetctl.tasks.compress.variants.Variants._opened", lambda *_, **__: (None, 1))
+    monkeypatch.setattr("resnetctl.tasks.compress.variants.speedups", lambda *_, **__: {"smaller": {}})
 
 
 @pytest.mark.parametrize("keep", ["5,4", "0,4", "-1,4", "4", "4,4,4", "4,4"])

@@ -1,11 +1,15 @@
 """A budget counts over all calls, and leaves time for the work after a training."""
 
+import dataclasses
 import math
 import time
 
 import pytest
 
-from resnetctl.tasks.compress.clock import MARGIN, Clock, after_training
+from resnetctl.tasks.compress.clock import MARGIN, Clock, Took, after_training
+
+WHOLE = Took(export=8.0, read=0.001, predict=0.004)
+CUT = Took(export=4.0, read=0.001, predict=0.002)
 
 
 def test_what_earlier_calls_took_counts() -> None:
@@ -15,12 +19,22 @@ def test_what_earlier_calls_took_counts() -> None:
     assert Clock(budget=0.0).left == math.inf
 
 
-def test_the_work_after_a_training_grows_with_the_data_and_with_what_is_asked() -> None:
-    def needed(**changes: float) -> float:
-        values = {"file": 8.0, "image": 0.01, "val": 500, "test": 1000, "attempts": 1, "int8": False, **changes}
-        return after_training(**values)  # type: ignore[arg-type]
+def needed(*attempts: Took, val: int = 500, test: int = 1000) -> float:
+    return after_training(attempts, slowest=WHOLE, val=val, test=test)
 
-    assert needed() > MARGIN * (2 * 8 + 10)
-    assert needed(int8=True) > needed() + 3 * 5
-    assert needed(test=0) == pytest.approx(needed() - MARGIN * 10)
-    assert needed(attempts=2) > needed() + 2 * 8
+
+def test_the_work_after_a_training_grows_with_the_data_and_with_what_is_asked() -> None:
+    assert needed(CUT) > MARGIN * (4 + 500 * 0.003 + 1000 * 0.003)
+    assert needed(CUT, test=0) == pytest.approx(needed(CUT) - MARGIN * 1000 * 0.003)
+    assert needed(CUT, val=600) == pytest.approx(needed(CUT) + MARGIN * 100 * 0.003)
+    assert needed(CUT, WHOLE) > needed(CUT) + MARGIN * 8
+
+
+def test_int8_takes_more_passes_and_is_tested_at_its_own_speed() -> None:
+    quick, slow = (dataclasses.replace(CUT, int8=seconds) for seconds in (0.0005, 0.003))
+    assert needed(quick, test=0) > needed(CUT, test=0)
+    assert needed(slow) - needed(quick) == pytest.approx(MARGIN * (2 * 500 + 1000) * 0.0025)
+
+
+def test_the_reserve_follows_the_network_that_was_cut_not_the_whole_one() -> None:
+    assert needed(CUT) < needed(WHOLE) - MARGIN * 4

@@ -16,7 +16,7 @@ from resnetctl.hints import Setting
 from resnetctl.models.resnet import build
 from resnetctl.spec import DatasetCard
 from resnetctl.system import settings
-from resnetctl.tasks.compress import CompressReport, Cut, compress, smaller
+from resnetctl.tasks.compress import CompressReport, Cut, compress, variants
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import load_model, read_card, to_bytes
 
@@ -73,7 +73,7 @@ def test_the_hint_names_a_speed_up_only_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, median: float, hint: tuple[Setting, ...]
 ) -> None:
     spread = Spread(median=median, low=median, high=median, n=3)
-    monkeypatch.setattr(smaller, "speedups", lambda *_, **__: {"smaller": {1: spread}})
+    monkeypatch.setattr(variants, "speedups", lambda *_, **__: {"smaller": {1: spread}})
     with pytest.raises(CheckFailed) as caught:
         go(speedup=9.0)
     assert caught.value.hint == hint

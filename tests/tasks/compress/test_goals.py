@@ -18,10 +18,10 @@ from resnetctl.errors import CheckFailed, UsageError, WorkFailed
 from resnetctl.hints import in_shell
 from resnetctl.runs.staged import StagedRun
 from resnetctl.system import settings
-from resnetctl.tasks.compress import goals
+from resnetctl.tasks.compress import goals, steps
 from resnetctl.tasks.compress.attempts import File
+from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.report import Accuracy, CompressReport
-from resnetctl.tasks.compress.steps import Steps
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import Header, load_model
 
@@ -61,7 +61,7 @@ def test_an_int8_file_that_fails_its_gate_is_taken_back_and_more_is_cut(monkeypa
     def slower(*_: Any, **__: Any) -> File:
         raise CheckFailed("int8 is slower than float32", problems=["batch of 1: 0.50 times"])
 
-    monkeypatch.setattr(goals, "_int8_file", slower)
+    monkeypatch.setattr(goals, "int8_file", slower)
     report = go()
     assert report.file == runs.find("small", settings.load().runs_dir).onnx
     assert [stage.name for stage in report.stages] == ["whole", "3-cut", "4-finetune"]
@@ -74,12 +74,12 @@ def test_an_int8_file_that_fails_its_gate_is_taken_back_and_more_is_cut(monkeypa
 def test_layers_that_went_back_to_float32_must_leave_the_file_fast_enough(
     monkeypatch: pytest.MonkeyPatch, median: float, name: str, goal: dict[str, Any]
 ) -> None:
-    real, spread = goals._int8_file, Spread(median=median, low=median, high=median, n=3)
+    real, spread = goals.int8_file, Spread(median=median, low=median, high=median, n=3)
 
     def mixed(*arguments: Any, **more: Any) -> File:
         return dataclasses.replace(real(*arguments, **more), float_layers=("conv1", "fc"))
 
-    monkeypatch.setattr(goals, "_int8_file", mixed)
+    monkeypatch.setattr(goals, "int8_file", mixed)
     monkeypatch.setattr(goals, "speedups", lambda base, others, **_: {key: {1: spread} for key in others})
     report = go(**goal)
     assert report.stages[-1].name == name
@@ -89,14 +89,14 @@ def test_layers_that_went_back_to_float32_must_leave_the_file_fast_enough(
 
 @pytest.mark.usefixtures("quick")
 def test_an_accuracy_that_falls_too_far_ends_with_exit_code_5_and_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = goals._float_file
+    real = steps.float_file
 
-    def worse(steps: Steps, name: str, header: Header) -> File:
+    def worse(judge: Judge, header: Header, *, name: str) -> File:
         top1 = 0.9 if name == "whole" else 0.8
         accuracy = Accuracy(top1=top1, interval=(0.0, 1.0), count=100)
-        return dataclasses.replace(real(steps, name, header), accuracy=accuracy)
+        return dataclasses.replace(real(judge, header, name=name), accuracy=accuracy)
 
-    monkeypatch.setattr(goals, "_float_file", worse)
+    monkeypatch.setattr(steps, "float_file", worse)
     with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
         go(max_drop=2.0, int8=False)
     assert caught.value.exit_code == 5
@@ -147,7 +147,7 @@ def test_the_kept_blocks_may_be_named_and_quantised() -> None:
 def test_a_killed_goal_goes_on_to_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = go("whole")
     with monkeypatch.context() as patch:
-        patch.setattr(goals, "_int8_file", _stop)
+        patch.setattr(goals, "int8_file", _stop)
         with pytest.raises(KeyboardInterrupt):
             go()
     report = rc.compress(name="small", progress=False)

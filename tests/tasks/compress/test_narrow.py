@@ -13,7 +13,7 @@ from resnetctl import runs
 from resnetctl.deploy.onnx_checks import check
 from resnetctl.models.resnet import ResNet
 from resnetctl.system import settings
-from resnetctl.tasks.compress import smaller
+from resnetctl.tasks.compress import variants
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import load_model, read_card
 
@@ -45,7 +45,7 @@ def small() -> Path:
 
 
 def test_no_block_is_weighed_when_channels_go_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smaller, "importance", lambda *_, **__: pytest.fail("a pass for each block"))
+    monkeypatch.setattr(variants, "importance", lambda *_, **__: pytest.fail("a pass for each block"))
     assert rc.compress("first", channels=0.5, out="half.safetensors").cut.removed == {}
 
 

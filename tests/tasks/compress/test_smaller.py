@@ -33,9 +33,8 @@ def test_the_card_of_a_cut_network_requires_the_plugins_that_built_it(run: runs.
 
 def test_a_network_is_measured_on_val_before_and_after(run: runs.RunDir) -> None:
     header = read_header(run.weights)
-    made = smaller.make_smaller(
-        header, store := open_store(settings.load().data_dir, "zoo"), cut=Cut(keep_blocks=(1, 1))
-    )
+    store = open_store(settings.load().data_dir, "zoo")
+    made = smaller.Planner(header, store).smaller(Cut(keep_blocks=(1, 1)))
     judge = Judge(header.card, store)
     assert made.facts.accuracy[0] == judge.accuracy(load_network(header))
     assert made.facts.accuracy[0].count == 18

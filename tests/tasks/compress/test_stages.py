@@ -147,7 +147,7 @@ def test_a_run_that_trained_but_was_not_published_is_published(monkeypatch: pyte
 
 def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "make_smaller", _fail)
+        patch.setattr(steps, "Planner", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     with pytest.raises(UsageError, match="begun with another value of keep_blocks"):
@@ -159,7 +159,7 @@ def test_a_finished_run_and_another_order_are_refused(monkeypatch: pytest.Monkey
 
 def test_weights_that_changed_in_between_are_refused(run: runs.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "make_smaller", _fail)
+        patch.setattr(steps, "Planner", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     run.save_weights(run.weights.read_bytes() + b" ")
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "make_smaller", _fail)
+        patch.setattr(steps, "Planner", _fail)
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     staged = StagedRun(settings.load().runs_dir / "small")
@@ -284,7 +284,7 @@ def test_a_budget_bounds_the_training_however_its_length_is_given(
         yield from ()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(goals, "after_training", lambda **_: 60.0)
+    monkeypatch.setattr(goals, "after_training", lambda *_, **__: 60.0)
     with pytest.raises(KeyboardInterrupt):
         work(
             Order.of("first", keep_blocks=(2, 1), budget="10min", finetune=length),
@@ -302,7 +302,7 @@ def test_a_time_that_is_too_short_to_train_is_about_the_option_that_set_it(
         yield from ()
         raise UsageError("1.0 s is too short: 100 steps take 2 s here", where=Setting("budget"), hint="at least 3 s")
 
-    monkeypatch.setattr(goals, "after_training", lambda **_: 9.0)
+    monkeypatch.setattr(goals, "after_training", lambda *_, **__: 9.0)
     trainer = Trainer(start=short, resume=resume)
     with pytest.raises(CheckFailed, match="no network keeps all limits"):
         work(Order.of("first", keep_blocks=(2, 1), budget="9s"), "none", trainer=trainer)

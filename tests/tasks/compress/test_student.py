@@ -18,7 +18,7 @@ from resnetctl.errors import ResnetctlError, UsageError, WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.spec import HeadCard, Plugins
 from resnetctl.system import settings
-from resnetctl.tasks.compress import CompressReport, goals, student
+from resnetctl.tasks.compress import CompressReport, goals, student, variants
 from resnetctl.tasks.compress.student import open_student, seen_notices, settled_name
 from resnetctl.weights.file import load_model, read_card, read_header, to_bytes
 
@@ -79,10 +79,9 @@ def test_a_student_is_kept_where_no_cut_reaches_the_goal(quick_goal: None) -> No
 @pytest.fixture
 def quick_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cut is faster than 2.3 times; the student is 2.5 times as fast."""
-    from resnetctl.tasks.compress import smaller
 
     spread = Spread(median=2.3, low=2.2, high=2.4, n=3)
-    monkeypatch.setattr(smaller, "speedups", lambda base, others, **_: {name: {1: spread} for name in others})
+    monkeypatch.setattr(variants, "speedups", lambda base, others, **_: {name: {1: spread} for name in others})
     assert goals.MAX_DROP == 1.0
 
 
