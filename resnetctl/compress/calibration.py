@@ -36,11 +36,23 @@ def sets(store: Store, card: WeightsCard) -> tuple[ImageSet, ImageSet]:
     return train, drawn
 
 
+def val_doubt(store: Store, card: WeightsCard) -> str:
+    """Return why the network may have learned the images that stand for val here (see `sets`); "" if it has not."""
+    if "val" in store.card.splits:
+        return ""
+    if not card.trained_on:
+        return "the weights do not say which images they have trained on, so val, a part of train, may flatter them"
+    if card.trained_on.get("name") != store.card.name:
+        return ""
+    if card.split is None:
+        return "the network was trained on all of train, so val, a part of train, flatters it"
+    return "the weights that its training began with may have seen val, which then flatters it" * card.val_seen
+
+
 def val_notices(store: Store, card: WeightsCard) -> tuple[str, ...]:
-    """Return a notice when the network was trained on the images that stand for val here (see `sets`)."""
-    if card.trained_on.get("name") != store.card.name or card.split is not None or "val" in store.card.splits:
-        return ()
-    return ("the network was trained on all of train, so val, a part of train, flatters it: compare on test",)
+    """Return a notice when val may flatter the network."""
+    doubt = val_doubt(store, card)
+    return (f"{doubt}: compare on test",) if doubt else ()
 
 
 def choose(images: ImageSet, spec: ImageSpec, *, count: int, seed: int = 0) -> Images:

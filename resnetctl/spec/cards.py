@@ -246,6 +246,7 @@ class WeightsCard(Card):
         teacher: the network that taught it, e.g. `{"arch": "resnet56", "sha256": digest, "method": "kd"}`; or empty.
         head: the head of the network; None: the classifier of the arch.
         channels: `(in, out, groups)` of each layer that is narrower than in the arch, by its name.
+        val_seen: whether the weights that the training began with may have learned images of val.
     """
 
     schema: int = 1
@@ -262,12 +263,15 @@ class WeightsCard(Card):
     version: str = ""
     head: HeadCard | None = None
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    val_seen: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON form; without `head` for a classifier, and without `channels` where all are there."""
+        """Return the JSON form; `head`, `channels` and `val_seen` are left out where they say nothing."""
         parts = {"head": self.head, "calibration": self.calibration}
-        own = {name: None if card is None else card.to_json() for name, card in parts.items()}
-        return without(without({**super().to_json(), **own}, "head", default=None), "channels", default={})
+        card = super().to_json() | {name: part and part.to_json() for name, part in parts.items()}
+        for key, default in (("head", None), ("channels", {}), ("val_seen", False)):
+            card = without(card, key, default=default)
+        return card
 
     def __post_init__(self) -> None:
         self._freeze(tuples=("classes",), tables=("trained_on", "metrics", "teacher"))

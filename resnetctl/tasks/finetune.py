@@ -66,9 +66,11 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
         job = _prepare(draft, open_store(place.data_dir, name), start, teacher=teacher)
+        if seen := _seen(job, start.weights.card):
+            job = dataclasses.replace(job, val_seen=True)
+            yield Notice(f"{seen} val accuracy is too good, and it chooses the epoch; believe `eval`, on test")
         if "size" not in chosen:
             yield from _scaled(job)
-        yield from _seen(job, start.weights.card)
         model, notices = _adapted(job, start)
         yield from notices
         # a copy for each call: timed steps must not train the weights that the run starts from
@@ -125,17 +127,21 @@ def _scaled(job: Job) -> Iterator[Notice]:
         yield Notice(f"images of {stored} px are {verb} to {size} px, the size of the weights", hint=hint)
 
 
-def _seen(job: Job, card: WeightsCard) -> Iterator[Notice]:
-    """Yield a notice if the weights come from the same dataset, and images that they trained on are in val now."""
+def _seen(job: Job, card: WeightsCard) -> str:
+    """Return that the weights have learned images of val, or may have; "" if they have not."""
     data, digest = job.store.card, card.trained_on.get("digest", "")
+    if job.split is None:
+        return ""
+    if not digest:
+        is_known = set(card.classes) == set(job.classes)
+        return "the weights do not say which images they have trained on; if images of val were among them," * is_known
     is_same = digest == data.digests.get("train")
-    if job.split is None or not (is_same or digest in data.replaced) or (is_same and card.split == job.split):
-        return
-    why = "they had another val split" if is_same else f"'{data.name}' was replaced since"
-    yield Notice(
-        f"the weights have trained on images that are in val now ({why}): val accuracy is too good, and it chooses the "
-        "epoch; believe `eval`, on test"
-    )
+    if not (is_same or digest in data.replaced) or (is_same and card.split == job.split and not card.val_seen):
+        return ""
+    why = f"'{data.name}' was replaced since" if not is_same else "they had another val split"
+    if is_same and card.split == job.split:
+        return "the weights that these began with have trained, or may have, on images that are in val now:"
+    return f"the weights have trained on images that are in val now ({why}):"
 
 
 def _image_for(image: ImageSpec, channels: int) -> ImageSpec:

@@ -210,7 +210,7 @@ def _job_of(snapshot: Snapshot, resolved: Resolved[TrainConfig], store: Store, *
     card = card_of(snapshot)
     job = settle(resolved, store, arch=card.arch, image=card.image, teacher=teacher, head=card.head)
     start = str(snapshot.card.get("weights_sha256", ""))
-    return dataclasses.replace(job, weights_sha256=start, channels=card.channels)
+    return dataclasses.replace(job, weights_sha256=start, channels=card.channels, val_seen=card.val_seen)
 
 
 def _differences(

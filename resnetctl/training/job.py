@@ -61,6 +61,7 @@ class Job:
         opinions: its logits of train, not computed before a step asks for them.
         head: None: the classifier of the arch.
         channels: shapes of the layers that are narrower than in the arch.
+        val_seen: whether the weights it begins with may have learned images of val.
         unused: what the config asks for and this machine does not have.
     """
 
@@ -77,6 +78,7 @@ class Job:
     opinions: Opinions | None = None
     head: HeadCard | None = None
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    val_seen: bool = False
     unused: str = ""
 
     @property
@@ -143,6 +145,7 @@ class Job:
             version=__version__,
             head=self.head,
             channels=self.channels,
+            val_seen=self.val_seen,
         )
 
     def _taught_by(self) -> dict[str, str]:

@@ -77,7 +77,10 @@ def test_weights_of_other_data_get_a_tenth_of_train_as_val() -> None:
 def test_a_val_that_the_network_was_trained_on_is_told() -> None:
     store = make_store()
     everything = dataclasses.replace(card(store), split=None)
-    assert val_notices(store, card(store)) == val_notices(store, card()) == ()
+    assert val_notices(store, card(store)) == ()
+    assert val_notices(store, card(store, trained_on={"name": "other", "digest": "d"})) == ()
+    assert ["do not say" in text for text in val_notices(store, card())] == [True]
+    assert ["began with" in text for text in val_notices(store, card(store, val_seen=True))] == [True]
     assert ["flatters" in text for text in val_notices(store, everything)] == [True]
     own = make_store(name="own", splits={"train": 6, "val": 2})
     assert val_notices(own, dataclasses.replace(card(own), split=None)) == ()

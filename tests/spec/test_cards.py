@@ -232,6 +232,15 @@ def test_cards_of_classifiers_have_no_keys_for_other_tasks() -> None:
         DatasetCard.from_json(DATASET.to_json() | {"truth": "keypoints"})
 
 
+def test_that_val_was_seen_is_written_only_where_it_was() -> None:
+    clean = WeightsCard(arch=ARCH, classes=("a", "b"), image=IMAGE)
+    assert "val_seen" not in clean.to_json()
+    seen = dataclasses.replace(clean, val_seen=True)
+    assert WeightsCard.from_json(seen.to_json()) == seen
+    with pytest.raises(ValueError, match="val_seen"):
+        WeightsCard.from_json(seen.to_json() | {"val_seen": "yes"})
+
+
 def test_channels_are_written_only_where_some_are_gone() -> None:
     whole = WeightsCard(arch=ARCH, classes=("a", "b", "c"), image=IMAGE)
     assert "channels" not in whole.to_json()

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -17,7 +18,7 @@ from resnetctl.system import settings, storage
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.train import train
-from resnetctl.weights.file import load, read_card, read_header
+from resnetctl.weights.file import load, read_card, read_header, to_bytes
 
 OTHER = ("middle", "striped")
 
@@ -99,6 +100,24 @@ def test_weights_that_trained_on_images_of_val_get_a_notice(base: runs.RunDir) -
     card = settings.load().data_dir / "larger" / "card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"replaced": {digest: True}}))
     assert f"{notice} ('larger' was replaced since)" in tuned("data=larger", start, name="more")[1]
+
+
+def test_weights_that_do_not_say_what_they_have_seen_are_doubted_from_then_on(base: runs.RunDir) -> None:
+    card = read_card(base.weights)
+    assert not card.val_seen
+    blank = dataclasses.replace(card, trained_on={}, split=None)
+    Path("blank.safetensors").write_bytes(to_bytes(load(read_header(base.weights)).state, blank))
+    run, texts = tuned("data=tiny", "weights=blank.safetensors", name="once")
+    assert "do not say which images they have trained on" in texts
+    assert read_card(run.weights).val_seen
+    list(resume(run.path, settings=settings.load(), epochs=3))
+    assert read_card(run.weights).val_seen
+    again, texts = tuned("data=tiny", f"weights={run.weights}", name="twice")
+    assert "the weights that these began with have trained, or may have" in texts
+    assert read_card(again.weights).val_seen
+    fresh, texts = tuned("data=other", "weights=blank.safetensors", name="fresh")  # other classes, so other data
+    assert "do not say" not in texts
+    assert not read_card(fresh.weights).val_seen
 
 
 def test_weights_of_an_unfinished_run_get_a_notice(base: runs.RunDir) -> None:

@@ -66,14 +66,18 @@ class Took:
         return self.export + val * passes + CALIBRATION * self.predict + len(latency.SIZES) * latency.SECONDS
 
 
-def after_training(attempts: Sequence[Took], *, slowest: Took, val: int, test: int) -> float:
+def after_training(
+    attempts: Sequence[Took], *, slowest: Took, val: int, test: int, is_whole_tested: bool = False
+) -> float:
     """Return the seconds that exports, checks, int8, timing and test will take.
 
     Args:
         attempts: what was measured of networks of the same shapes as those that are still to be trained.
         slowest: what was measured of the whole network.
         val, test: numbers of images.
+        is_whole_tested: whether test also judges the whole network.
     """
     timing = len(latency.SIZES) * latency.SECONDS + REPORTED * BATCHES * sum(latency.SIZES) * slowest.predict
     checks = sum(took.checks(val) for took in attempts)
-    return MARGIN * (checks + timing + test * max(took.last for took in attempts))
+    image = max(took.last for took in attempts) + is_whole_tested * slowest.last
+    return MARGIN * (checks + timing + test * image)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from resnetctl.compress.cost import multiply_adds, params
@@ -45,6 +46,10 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
             student is slower than the whole network.
     """
     goal, undone, is_over = _Goal(steps), list[str](), False
+    if goal.is_on_test:
+        yield Notice(f"{steps.judge.doubt}: what is lost is judged on test, once, at the end")
+    else:
+        yield from map(Notice, steps.judge.notices)
     if steps.order.student:
         yield from steps.student()  # one that is too slow is an error before any other work
     for number, int8 in enumerate((True, False) if steps.order.int8 else (False,)):
@@ -60,20 +65,21 @@ def reach(steps: Steps) -> Generator[Any, None, CompressReport]:
         if not all(attempt.problem for attempt in attempts):
             return goal.published(attempts, undone=tuple(undone))
         undone += lost
-    raise CheckFailed(
+    raise _failed(steps, undone, is_over=is_over)
+
+
+def _failed(steps: Steps, problems: Sequence[str], *, is_over: bool = False) -> CheckFailed:
+    """Return the error, with what can be done about the stages that are left; with more time the work can go on."""
+    path, hints = steps.staged.path, list[Call]()
+    if steps.staged.has_stages:
+        more = Call("compress", settings={"name": path.name, "budget": "TIME"}, note="goes on with more time")
+        hints = [*([more] if is_over else []), Call("runs remove", (path,), note="deletes its stages")]
+    return CheckFailed(
         "no network keeps all limits on this machine; no run was published",
-        where=str(steps.staged.path) if steps.staged.has_stages else None,
-        problems=undone,
-        hint=_after_failure(steps, is_over=is_over),
+        where=str(path) if hints else None,
+        problems=problems,
+        hint=hints,
     )
-
-
-def _after_failure(steps: Steps, *, is_over: bool) -> list[Call]:
-    """Return what can be done about the stages that are left; with more time the work can go on."""
-    if not steps.staged.has_stages:
-        return []
-    more = Call("compress", settings={"name": steps.staged.path.name, "budget": "TIME"}, note="goes on with more time")
-    return [*([more] if is_over else []), Call("runs remove", (steps.staged.path,), note="deletes its stages")]
 
 
 class _Goal:
@@ -82,6 +88,8 @@ class _Goal:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._order = steps.order
+        self._max_drop = MAX_DROP if steps.order.max_drop is None else steps.order.max_drop
+        self.is_on_test = steps.order.has_goal and steps.judge.doubt != "" and _test_count(steps) > 0
 
     def _reserve(self, attempt: Attempt, *, int8: bool) -> float:
         """Return the seconds of a budget that the work after the training of this attempt needs; 0 without one."""
@@ -92,7 +100,10 @@ class _Goal:
         left = [replace(attempt.files[0].took, int8=last)]
         if self._order.student and attempt.name == CUT:
             left.append(self._of_student(whole, int8=int8))
-        return after_training(left, slowest=whole, val=self._steps.whole.accuracy.count, test=_test_count(self._steps))
+        return after_training(
+            left, slowest=whole, val=self._steps.whole.accuracy.count, test=_test_count(self._steps),
+            is_whole_tested=self.is_on_test,
+        )  # fmt: skip
 
     def _of_student(self, whole: Took, *, int8: bool) -> Took:
         """Return what the files of the student will take, by their measured speed."""
@@ -146,10 +157,11 @@ class _Goal:
 
     def _finish(self, attempt: Attempt, last: RunDir, *, int8: bool, needed: float) -> None:
         """Hold the trained network against the limits of a goal, and write its files. Raises `CheckFailed`."""
-        trained, order = attempt.files[-1], self._order
-        allowed = MAX_DROP if order.max_drop is None else order.max_drop
+        trained, allowed = attempt.files[-1], self._max_drop
         drop = 100 * (self._steps.whole.accuracy.top1 - trained.accuracy.top1)
-        if drop > allowed:
+        if self.is_on_test:
+            allowed, drop = min(allowed, Limits.max_drop), 0.0  # of int8 alone
+        elif drop > allowed:
             raise CheckFailed(
                 f"{trained.name} loses {drop:.2f} points on val, and {allowed:g} are allowed",
                 problems=[f"{attempt.speedup['1'].median:.2f} times as fast, {trained.accuracy.top1:.2%} on val"],
@@ -182,6 +194,18 @@ class _Goal:
         if most and count > most:
             raise CheckFailed(f"its file has {count:,} bytes, and {most:,} are allowed")
 
+    def _require_test(self, kept: Attempt, after: Accuracy | None, undone: Sequence[str]) -> Accuracy | None:
+        """Return the accuracy of the whole network on test, None where val judges. Raises `CheckFailed` for a loss."""
+        before, _ = _on_test(self._steps, self._steps.target, self._steps.whole) if self.is_on_test else (None, ())
+        if before is None or after is None:
+            return None
+        drop = 100 * (before.top1 - after.top1)
+        if drop > self._max_drop:
+            last, gain = kept.files[-1].name, kept.speedup["1"].median
+            lost = f"{last} loses {drop:.2f} points on test, and {self._max_drop:g} are allowed"
+            raise _failed(self._steps, [*undone, f"{lost} ({gain:.2f} times as fast, {after.top1:.2%} on test)"])
+        return before
+
     def published(self, attempts: Sequence[Attempt], *, undone: tuple[str, ...]) -> CompressReport:
         """Choose the network to keep, measure all stages, open test once, and make the run."""
         steps, run = self._steps, RunDir(self._steps.staged.path)
@@ -189,11 +213,12 @@ class _Goal:
         kept, choice = choose(attempts, is_cut_the_measure=order.names_shape)
         assert kept.last is not None
         last = kept.files[-1]
+        test, notices = _on_test(steps, kept.last.weights, last) if order.has_goal else (None, ())
+        before = self._require_test(kept, test, undone)
         for file in kept.files[1:] if order.has_goal else ():
             kept.last.write_onnx(file.data, int8=file.is_int8)
         files = [self._steps.whole, *(file for attempt in attempts for file in attempt.files)]
         stages = _facts(steps, files)
-        test, notices = _on_test(steps, kept.last, last) if order.has_goal else (None, ())
         student, more = steps.competitor()
         report = CompressReport(
             path=run.weights,
@@ -208,6 +233,7 @@ class _Goal:
             stages=stages,
             undone=undone,
             test=test,
+            test_before=before,
             seconds=steps.clock.used,
             notices=(*notices, *more),
         )
@@ -243,15 +269,14 @@ def _test_count(steps: Steps) -> int:
     return steps.store.card.splits.get("test", 0)
 
 
-def _on_test(steps: Steps, last: RunDir, file: File) -> tuple[Accuracy | None, tuple[str, ...]]:
-    """Return the accuracy of the last file on test, and notices. The look is recorded."""
+def _on_test(steps: Steps, weights: Path, file: File) -> tuple[Accuracy | None, tuple[str, ...]]:
+    """Return the accuracy of a file on test, and notices. The look is recorded, as one of its weights."""
     try:
         images = open_eval_set(steps.store, "test", val_split=None)
     except DataError as error:
         return None, (f"not measured on test: {error.message}",)
     if images.split != "test":
         return None, ("not measured on test: the dataset has no test split",)
-    weights = last.weights
     report = steps.judge_of(file.card).measured(from_bytes(file.data, "the file").logits, images)
     _, notices = look(
         steps.store, images, weights=described(Target(kind="weights", path=weights))[1], target=weights, report=report

@@ -28,6 +28,7 @@ class Judge:
     Attributes:
         data: the name of the dataset.
         notices: what the user should know about val.
+        doubt: why val may flatter the network, which may have learned it; "" if it does not.
 
     Raises:
         DataError: the network has one class, or the dataset has other classes or too few images.
@@ -39,6 +40,7 @@ class Judge:
         self.card = card
         self.data = store.card.name
         self.notices = calibration.val_notices(store, val_of or card)
+        self.doubt = calibration.val_doubt(store, val_of or card)
         self.train, self._val = calibration.sets(store, val_of or card)
         self._order = calibration.class_order(store.card.classes, card.classes, name=store.card.name)
 

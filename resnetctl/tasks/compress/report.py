@@ -181,6 +181,7 @@ class CompressReport(Report):
         stages: the network before, and after each stage, when a goal was set or a student competed.
         undone: what was tried and rejected, and why.
         test: accuracy of the file on test; None without a goal, or without a test split.
+        test_before: that of the whole network, where val flatters it, so that test judges what was lost.
         seconds: wall time of all calls that worked on the run, without what a kill lost; 0 where no goal was set.
         student: what was measured of the student; None without one.
         choice: which of the two was kept; None without a student.
@@ -197,6 +198,7 @@ class CompressReport(Report):
     stages: tuple[StageFacts, ...] = ()
     undone: tuple[str, ...] = ()
     test: Accuracy | None = None
+    test_before: Accuracy | None = None
     seconds: float = 0.0
     student: StudentFacts | None = None
     choice: Choice | None = None

@@ -80,13 +80,15 @@ class Planner:
     Args:
         seconds: for the importance of the blocks, which then sees fewer images.
         whole: the file of the whole network, where it was made and measured before.
+            What is wrong with val was said then.
     """
 
     def __init__(self, header: Header, store: Store, *, seconds: float = math.inf, whole: File | None = None) -> None:
         self._card, self._judge = header.card, Judge(header.card, store)
         self._known = whole
         self._variants = Variants(load_network(header), self._judge, seconds=seconds, whole=whole)
-        self._variants.notices += self._judge.notices
+        if whole is None:
+            self._variants.notices += self._judge.notices
 
     def smaller(self, cut: Cut, *, limit: Limit | None = None) -> Smaller:
         """Return the network after a cut. Raises `CheckFailed` when no cut keeps the limits."""

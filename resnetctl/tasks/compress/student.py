@@ -162,6 +162,7 @@ def _fresh(name: str, whole: WeightsCard, *, seed: int) -> Student:
         config_sha256="",
         version=__version__,
         channels={},
+        val_seen=False,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.derive(seed, "init"))

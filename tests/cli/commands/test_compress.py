@@ -182,6 +182,9 @@ def test_a_goal_shows_a_row_for_each_stage(cli: Cli, calls: list[Any], monkeypat
     assert calls == [task.Order(target="a", size="5kB", int8=True, max_drop=1.0, budget="9min")]
     lines = result.out.splitlines()
     assert "accuracy on test  90.0 % (100 images, opened once)" in lines
+    done["test_before"] = dataclasses.replace(accuracy, top1=0.92)
+    both = cli("compress", "a", "--size", "5kB", "--int8", "--max-drop", "1", "--budget", "9min")
+    assert "accuracy on test  92.0 % -> 90.0 % (100 images, opened once)" in both.out.splitlines()
     assert "rejected          int8: too slow" in lines
     assert any(line.startswith("int8\t") and "1.50 / 2.50" in line for line in lines)
     assert lines[-1] == "  resnetctl predict r/export/model-int8.onnx IMAGE"

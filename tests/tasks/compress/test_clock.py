@@ -36,5 +36,10 @@ def test_int8_takes_more_passes_and_is_tested_at_its_own_speed() -> None:
     assert needed(slow) - needed(quick) == pytest.approx(MARGIN * (2 * 500 + 1000) * 0.0025)
 
 
+def test_a_whole_network_that_test_judges_takes_time_too() -> None:
+    both = after_training((CUT,), slowest=WHOLE, val=500, test=1000, is_whole_tested=True)
+    assert both == pytest.approx(needed(CUT) + MARGIN * 1000 * 0.005)
+
+
 def test_the_reserve_follows_the_network_that_was_cut_not_the_whole_one() -> None:
     assert needed(CUT) < needed(WHOLE) - MARGIN * 4

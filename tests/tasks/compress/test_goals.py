@@ -23,7 +23,7 @@ from resnetctl.tasks.compress.attempts import File
 from resnetctl.tasks.compress.judge import Judge
 from resnetctl.tasks.compress.report import Accuracy, CompressReport
 from resnetctl.tasks.evaluate import evaluate
-from resnetctl.weights.file import Header, load_model
+from resnetctl.weights.file import Header, load_model, to_bytes
 
 GOAL: dict[str, Any] = {"speedup": 1.6, "int8": True, "max_drop": 100.0, "finetune": "1epoch"}
 
@@ -115,6 +115,66 @@ def test_a_goal_that_nothing_reaches_leaves_nothing_behind() -> None:
     assert "1,1 blocks: 2.50 times as fast" in caught.value.problems[0]
     assert (caught.value.hint, caught.value.where) == ((), None)
     assert not (settings.load().runs_dir / "small").exists()
+
+
+@pytest.fixture
+def doubted(run: runs.RunDir) -> None:
+    """The whole network may have learned val."""
+    net, card = load_model(run.weights)
+    run.save_weights(to_bytes(net.state_dict(), dataclasses.replace(card, val_seen=True)))
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, *, on_val: float, on_test: float) -> list[str]:
+    """Let the smaller network lose these points; return the list of the files that test will judge."""
+    real, judged = steps.float_file, list[str]()
+
+    def on(drop: float, name: str) -> Accuracy:
+        top1 = 0.9 if name == "whole" else 0.9 - drop / 100
+        return Accuracy(top1=top1, interval=(0.0, 1.0), count=100)
+
+    def file(judge: Judge, header: Header, *, name: str) -> File:
+        return dataclasses.replace(real(judge, header, name=name), accuracy=on(on_val, name))
+
+    def tested(_: Any, weights: Path, file: File) -> tuple[Accuracy, tuple[str, ...]]:
+        judged.append(file.name)
+        return on(on_test, file.name), ()
+
+    monkeypatch.setattr(steps, "float_file", file)
+    monkeypatch.setattr(goals, "_on_test", tested)
+    return judged
+
+
+@pytest.mark.usefixtures("quick", "doubted")
+@pytest.mark.parametrize("quantised", [True, False])
+def test_where_val_flatters_the_whole_network_test_judges_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch, quantised: bool
+) -> None:
+    judged = lose(monkeypatch, on_val=6.0, on_test=1.0)
+    report = go(max_drop=1.5, int8=quantised)
+    assert judged == [report.stages[-1].name, "whole"]
+    assert report.test_before is not None
+    assert report.test is not None
+    assert (report.test_before.top1, report.test.top1) == (0.9, pytest.approx(0.89))
+
+
+@pytest.mark.usefixtures("quick", "doubted")
+def test_a_loss_on_test_ends_the_work_and_nothing_more_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = lose(monkeypatch, on_val=0.0, on_test=2.0)
+    with pytest.raises(CheckFailed, match="no network keeps all limits") as caught:
+        go(max_drop=1.5)
+    assert caught.value.exit_code == 5
+    assert "int8 loses 2.00 points on test, and 1.5 are allowed" in caught.value.problems[-1]
+    assert judged == ["int8", "whole"]
+    staged = StagedRun(settings.load().runs_dir / "small")
+    assert [staged.stage(name).onnx.exists() for name in ("1-cut", "2-finetune")] == [False, False]
+    assert not staged.stage("3-cut").path.exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_where_val_is_clean_test_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = lose(monkeypatch, on_val=1.0, on_test=50.0)
+    report = go(max_drop=1.5, int8=False)
+    assert (judged, report.test_before) == (["2-finetune"], None)
 
 
 @pytest.mark.usefixtures("quick")
