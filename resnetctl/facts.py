@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from resnetctl.engine.schedule import work
 from resnetctl.hints import Hint
 from resnetctl.spec import Arch
+from resnetctl.spec.brief import Brief
 
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
@@ -47,7 +48,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class Started(Brief):
     """A run starts or resumes. `run` is None in a dry run; `origins` has the origin of each config value."""
 
     run: Path | None
@@ -78,7 +79,7 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochTimed:
+class EpochTimed(Brief):
     """The result of an epoch and its time. `images_per_second` counts training only."""
 
     result: EpochResult
@@ -87,7 +88,7 @@ class EpochTimed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class Finished(Brief):
     """The run has finished. `summary` is the content of `summary.json`."""
 
     run: Path

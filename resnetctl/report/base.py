@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 
 from resnetctl import notebook_tables
 from resnetctl.fields import plain
+from resnetctl.spec.brief import Brief
 
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
 SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5
 NAMES = {"top1": "accuracy", "interval": "95 % interval"}
 
 
-class Report:
-    """Base of the frozen dataclasses that verbs return.
+class Report(Brief):
+    """Base of the frozen dataclasses that verbs return. Its `repr` is one line; `to_json` has everything.
 
     A subclass names its `schema`, e.g. `"resnetctl.eval/1"`, and overrides `body` if the JSON document differs
     from its fields.

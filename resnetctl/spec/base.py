@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import Any, Self, cast
 
 from resnetctl import fields, notebook_tables
+from resnetctl.spec.brief import Brief
 
 LONGEST = 200  # characters of a value in a table
 
 
-class Card:
-    """Base class of the frozen data classes that have a JSON form, which reads back equal."""
+class Card(Brief):
+    """Base class of the frozen data classes that have a JSON form, which reads back equal. Its `repr` is one line."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as plain dicts, lists and scalars."""
