@@ -42,7 +42,11 @@ class Group:
 
     def names(self) -> list[str]:
         """Return the names of the runs, in the order of the queue."""
-        return sorted(path.stem for path in (self.path / "queue").glob("*.toml"))
+        return sorted((path.stem for path in (self.path / "queue").glob("*.toml")), key=_place)
+
+    def is_by_flags(self) -> bool:
+        """Return whether flags gave the config of all runs, which differ in their seed: it may get more seeds."""
+        return bool(self.plan().get("by_flags"))
 
     def total(self) -> int:
         """Return how many runs the group has; of a search, how many it will have."""
@@ -98,10 +102,21 @@ def _is_plan(*, points: Any = None, keys: Any = None, halving: Any = 0, **_: Any
     return has_points and isinstance(keys, list) and isinstance(halving, int)
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Return the key that sorts the names of runs by their leading number: a group may have grown past 9."""
+    number = name.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() else 0, name
+
+
+def group_in(folder: Path, name: str) -> Group | None:
+    """Return the group `name` in a folder, None if there is none."""
+    return Group(folder / name) if (folder / name / GROUP).is_file() else None
+
+
 def create_group(folder: Path, name: str, *, plan: Mapping[str, Any], configs: Mapping[str, str]) -> Group:
     """Create `folder/name` by one rename, with the config of each run. Raises `UsageError` if it exists."""
     path = folder / name
-    if (path / GROUP).is_file():
+    if group_in(folder, name) is not None:
         hint: list[Hint] = [Call("sweep work", (path,)), Setting("name", "OTHER", note="uses another name")]
         raise UsageError(f"the group '{name}' exists", where=str(path), hint=hint)
     free_path(folder, name)

@@ -59,7 +59,7 @@ def _train_seeds(options: TrainOptions, run_draft: "Draft[TrainConfig]") -> None
             raise UsageError(f"{flag} is for one run, not for several seeds", where="--seeds")
     from resnetctl.cli.groups import work_on
     from resnetctl.system import settings
-    from resnetctl.tasks.sweep.points import plan_seeds
+    from resnetctl.tasks.sweep.seeds import plan_seeds
 
     work_on(plan_seeds(run_draft, settings.load(), seeds=options.seeds), as_json=options.as_json)
 

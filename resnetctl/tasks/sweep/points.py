@@ -1,4 +1,4 @@
-"""The runs of a sweep: which values each gets, from a file or from a number of seeds, and the group that they make."""
+"""The runs of a sweep: which values each gets from its file, and the group that they make."""
 
 import itertools
 import json
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnetctl import rng
-from resnetctl.config.draft import Draft, draft
+from resnetctl.config.draft import draft
 from resnetctl.config.layers import Layer, flatten, from_recipe, nest, placed
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, PluginError, UsageError
+from resnetctl.errors import ConfigError, PluginError
 from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, create_group, find_group
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.asking import suggest
 from resnetctl.tasks.sweep.file import MAX_RUNS, SweepFile, read_sweep
+from resnetctl.tasks.sweep.queued import to_text
 
 Point = Mapping[str, Any]
 
@@ -79,7 +80,7 @@ def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str
             settings=settings,
             sweep=sweep,
         )
-    name = _name(0, first, count=sweep.runs)
+    name = run_name(0, first, count=sweep.runs)
     plan = {"keys": sorted(vary), "points": {name: first}, "search": sweep.model_dump()}
     return create_group(
         *where, plan=plan, configs={name: _config(_base(sweep), first, 0, settings=settings, sweep=sweep)}
@@ -98,7 +99,7 @@ def ask(group: Group, settings: Settings) -> str | None:
         if waiting is None:
             tried = [(point, _outcome(group, name)) for name, point in done.items()]
             point = suggest(_choices(sweep.vary), tried, seed=sweep.seed)
-            waiting = _name(len(done), point, count=sweep.runs)
+            waiting = run_name(len(done), point, count=sweep.runs)
             done[waiting] = point
             group.write_plan(plan | {"points": done})
         group.queue(waiting, _config(_base(sweep), done[waiting], [*done].index(waiting), settings=settings))
@@ -134,15 +135,6 @@ def open_group(
     return plan_sweep(sweep, settings, name=name or sweep.name or path.stem, out=out)
 
 
-def plan_seeds(asked: Draft[TrainConfig], settings: Settings, *, seeds: int) -> Group:
-    """Create the group of one run with several seeds, from the seed of the config on. Raises as `plan_sweep`."""
-    request, first = asked.request, asked.config.seed
-    if request.name is None:
-        raise UsageError("several seeds need a name for their group", where=Setting("seeds"), hint=Setting("name", "G"))
-    each = [{"seed": first + number} for number in range(seeds)]
-    return plan_group([asked.asked], each, settings=settings, where=(request.out or settings.runs_dir, request.name))
-
-
 def plan_group(
     base: Sequence[Layer],
     each: Sequence[Point],
@@ -154,17 +146,18 @@ def plan_group(
 ) -> Group:
     """Create the group `where` (folder and name) with a run for each point, on top of the layers `base`.
 
-    `sweep` knows the lines of the keys, for errors.
+    `sweep` knows the lines of the keys, for errors. Without it the points are seeds of one config, which flags gave.
     """
     keys = sorted({key for point in each for key in point})
-    named = {_name(number, point, count=len(each)): dict(point) for number, point in enumerate(each)}
+    named = {run_name(number, point, count=len(each)): dict(point) for number, point in enumerate(each)}
     configs = {
         name: _config(base, point, number, settings=settings, in_epochs=bool(halving), sweep=sweep)
         for number, (name, point) in enumerate(named.items())
     }
     if halving == 1:
         raise ConfigError("halving by 1 stops no run", hint="halving = 2 or more, or 0")
-    return create_group(*where, plan={"keys": keys, "halving": halving, "points": named}, configs=configs)
+    plan = {"keys": keys, "halving": halving, "points": named, "by_flags": sweep is None}
+    return create_group(*where, plan=plan, configs=configs)
 
 
 def _config(
@@ -177,21 +170,34 @@ def _config(
     sweep: SweepFile | None = None,
 ) -> str:
     """Return the config file of a run, with the keys that were asked for. Raises for a wrong one."""
-    import tomlkit
+    return to_text(config_of(base, point, number=number, settings=settings, in_epochs=in_epochs, sweep=sweep))
 
+
+def config_of(
+    base: Sequence[Layer],
+    point: Point,
+    *,
+    number: int,
+    settings: Settings,
+    in_epochs: bool = False,
+    sweep: SweepFile | None = None,
+) -> Layer:
+    """Return the keys that were asked for of a run, with their origins. Raises `ConfigError` for a wrong one."""
     from resnetctl.tasks.sweep.checks import require_usable
 
     places = {} if sweep is None else sweep.places_of(point)
-    own = placed(nest(point), places, otherwise=f"run {number} of the sweep")
+    own = placed(
+        nest(point), places, otherwise="the seeds of the group" if sweep is None else f"run {number} of the sweep"
+    )
     made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
     try:
         require_usable(made)
     except (ConfigError, PluginError) as error:
-        error.where = error.where or f"run {number} of the sweep"
+        error.where = error.where or (None if sweep is None else f"run {number} of the sweep")
         raise
-    return tomlkit.dumps(nest(dict(made.asked.values)))
+    return made.asked
 
 
 def _first_seed(sweep: SweepFile) -> int:
@@ -259,7 +265,7 @@ def _choices(vary: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _name(number: int, point: Point, *, count: int) -> str:
+def run_name(number: int, point: Point, *, count: int) -> str:
     """Return the folder name of a run: `03-lr0.1-seed0`."""
     return f"{number:0{len(str(count - 1))}d}-{_words(point)}"
 

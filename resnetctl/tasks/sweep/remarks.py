@@ -1,4 +1,4 @@
-"""The notices of the runs of a group: each is said once for a setting, with the keys of a config file."""
+"""The notices of the runs of a group: each is said once for a setting, with the flags or the keys of its file."""
 
 import json
 import re
@@ -18,9 +18,11 @@ class Remarks:
 
     Args:
         varied: the config keys that the group varies. No other value is suggested for them: the group tries its own.
+        in_flags: whether flags gave the config, and not a file.
     """
 
-    def __init__(self, varied: list[str]) -> None:
+    def __init__(self, varied: list[str], *, in_flags: bool = False) -> None:
+        self._in_flags = in_flags
         self._varied = varied
         self._known = {key for key, _ in fields(TrainConfig)}
         self._said: set[tuple[str, str]] = set()
@@ -35,12 +37,12 @@ class Remarks:
         said = setting, NUMBER.sub("#", notice.text)
         if said not in self._said:
             self._said.add(said)
-            yield Notice(notice.text, hint=tuple(self._in_file(notice)))
+            yield Notice(notice.text, hint=tuple(self._usable(notice)))
 
-    def _in_file(self, notice: Notice) -> Iterator[Hint]:
-        """Yield the hints as a file says them. Flags of `train` that are no keys are left out."""
+    def _usable(self, notice: Notice) -> Iterator[Hint]:
+        """Yield the hints as flags or as a file says them. Flags of `train` that are no keys are left out."""
         for hint in notice.hint:
             if not isinstance(hint, Setting):
                 yield hint
             elif hint.name in self._known and hint.name not in self._varied:
-                yield in_file(hint)
+                yield hint if self._in_flags else in_file(hint)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from resnetctl.errors import UsageError
@@ -143,8 +144,9 @@ def compared(group: Group, other: Group) -> SweepReport:
         seeds = compare_recipes(*([*each.seeds.values()] for each in best))
     except ValueError as error:
         few = reports[len(best[0].seeds) >= FEWEST_SEEDS].path
-        more = Setting("seeds", FEWEST_SEEDS, note="in a new group of another name: a group gets no more seeds")
-        raise UsageError(str(error), where=few, hint=more) from None
+        grows = Group(Path(few)).is_by_flags()
+        note = "in the same line as before adds the others" if grows else "in a new group of another name"
+        raise UsageError(str(error), where=few, hint=Setting("seeds", FEWEST_SEEDS, note=note)) from None
     names = (best[0].label, best[1].label)
     return replace(reports[0], against=AgainstGroup(path=str(other.path), settings=names, seeds=seeds))
 

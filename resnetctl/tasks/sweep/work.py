@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from resnetctl.config.draft import RunRequest, draft
-from resnetctl.config.layers import from_file
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.facts import EpochTimed, Notice, TrainFact
@@ -17,6 +16,7 @@ from resnetctl.runs.group import Group
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
+from resnetctl.tasks.sweep.queued import from_queue
 from resnetctl.tasks.sweep.remarks import Remarks
 from resnetctl.training.launch import Trainer
 from resnetctl.wording import counted
@@ -66,7 +66,7 @@ def _search(group: Group, settings: Settings, *, trainer: Trainer) -> Iterator[T
 
 def _quieted(group: Group, trainer: Trainer) -> Trainer:
     """Return a trainer whose runs say each notice once for a setting of the group."""
-    remarks = Remarks(group.plan()["keys"])
+    remarks = Remarks(group.plan()["keys"], in_flags=group.is_by_flags())
 
     def quieted(facts: Generator[Any, None, Any], name: str) -> Iterator[Any]:
         point = group.plan()["points"].get(name, {})
@@ -113,7 +113,7 @@ def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, run
     else:
         yield Notice(f"{place}: {name}")
         request = RunRequest(name=name, out=group.path)
-        asked = draft(TrainConfig, [from_file(group.config(name))], settings=settings, request=request)
+        asked = draft(TrainConfig, [from_queue(group.config(name))], settings=settings, request=request)
         facts = trainer.start(asked, settings)
     for fact in facts:
         yield fact

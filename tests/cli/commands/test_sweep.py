@@ -40,6 +40,14 @@ def test_seeds_of_one_run_are_a_group(capsys: pytest.CaptureFixture[str]) -> Non
     assert out[1].split("\t")[0] == "all runs"
     assert out[1].split("\t")[3] == "2"
     assert find_group("two", Path("runs")).names() == ["0-seed0", "1-seed1"]
+    assert find_group("two", Path("runs")).run("1-seed1").sources()["epochs"] == "flag --epochs"
+    assert main([*words[:-3], "3", "--name", "two"]) == 0  # the same line with more seeds
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split("\t")[3] == "3"
+    assert "run 3 of 3: 2-seed2" in captured.err
+    assert "run 1 of" not in captured.err
+    assert main([*words, "--lr", "0.5"]) == 2
+    assert "lr: not set in the group, 0.5 now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

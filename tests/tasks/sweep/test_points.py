@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.jobs import to_train
 
-from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.system import settings
@@ -17,7 +15,6 @@ from resnetctl.tasks.sweep.points import (
     _words,
     ask,
     open_group,
-    plan_seeds,
     plan_sweep,
     points,
 )
@@ -144,18 +141,6 @@ def test_a_wrong_key_names_file_and_line(tmp_path: Path, text: str, problem: str
 )
 def test_a_value_that_makes_no_runs_names_file_and_line(tmp_path: Path, text: str) -> None:
     assert planned(tmp_path / "lr.toml", text).where == f"{tmp_path / 'lr.toml'}:3"
-
-
-def test_seeds_begin_with_the_seed_of_the_config(tmp_path: Path) -> None:
-    asked = to_train(from_sets(["data=digits", "seed=7", "lr=0.3"]), name="five", out=tmp_path)
-    group = plan_seeds(asked, settings.load(), seeds=5)
-    assert group.names() == [f"{number}-seed{7 + number}" for number in range(5)]
-    assert from_file(group.config("4-seed11")).values["lr"] == 0.3
-
-
-def test_seeds_need_a_name() -> None:
-    with pytest.raises(UsageError, match="need a name"):
-        plan_seeds(to_train(from_sets(["data=digits"])), settings.load(), seeds=2)
 
 
 def test_a_file_opens_a_new_group_and_a_name_an_old_one(tmp_path: Path) -> None:
@@ -296,11 +281,3 @@ def test_a_wrong_search_leaves_no_group(tmp_path: Path, values: dict[str, Any], 
     with pytest.raises((ConfigError, UsageError), match=words):
         plan_sweep(sweep(**SEARCH | values), settings.load(), name="g", out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-
-
-def test_an_argument_of_a_block_is_checked_before_the_group_is_written() -> None:
-    request = to_train(from_sets(["data=digits", "model.block_args.shortcot=A"]), name="wrong")
-    with pytest.raises(ConfigError) as caught:
-        plan_seeds(request, settings.load(), seeds=2)
-    assert caught.value.where == "run 0 of the sweep"
-    assert not Path("runs/wrong").exists()

@@ -37,3 +37,8 @@ def test_hints_are_keys_of_a_file_and_no_value_of_a_key_that_varies() -> None:
     )
     (varied,) = Remarks(["lr", "warmup"]).of(loss(31), {"lr": 0.1, "warmup": 0})
     assert varied.hint == notice.hint[2:]
+
+
+def test_hints_stay_flags_where_flags_gave_the_config() -> None:
+    (notice,) = Remarks(["seed"], in_flags=True).of(loss(31), {"seed": 1})
+    assert notice.hint == (*HINTS[:2], *HINTS[3:])

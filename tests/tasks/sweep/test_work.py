@@ -108,7 +108,7 @@ def test_a_notice_of_every_run_is_said_once_for_a_setting() -> None:
 
     facts = worked(group, Trainer(start=start, resume=resume))
     (notice,) = [fact for fact in facts if isinstance(fact, Notice) and "the loss is" in fact.text]
-    assert notice.hint == ("lr = 0.025",)
+    assert notice.hint == (Setting("lr", 0.025),)  # a flag, as flags gave the config of this group
     assert sum(isinstance(fact, Finished) for fact in facts) == 3
 
 
