@@ -84,7 +84,10 @@ def _row(setting: "SettingResult") -> tuple[str, ...]:
     name = setting.label
     if mean is None:
         return name, "-", "-", "0", "-", "-"
-    interval = "-" if mean.interval is None else tables.interval(max(0.0, mean.interval[0]), min(1.0, mean.interval[1]))
+    none = "-" if mean.n == 1 else "none: equal values"
+    interval = (
+        none if mean.interval is None else tables.interval(max(0.0, mean.interval[0]), min(1.0, mean.interval[1]))
+    )
     spread = "-" if mean.sd is None else f"{100 * mean.sd:.2f}"
     return name, tables.percent(mean.mean), spread, str(mean.n), interval, _against(setting.against_best)
 
@@ -92,10 +95,12 @@ def _row(setting: "SettingResult") -> tuple[str, ...]:
 def _other(label: str, against: "AgainstGroup") -> str:
     """Return the sentence about another group."""
     seeds = against.seeds
+    text = f"{label} against {against.settings[1]} of {against.path}: {100 * seeds.difference:+.2f} points"
+    if seeds.interval is None:
+        return streams.one_line(f"{text}, {seeds.verdict}: equal values of {seeds.n[0]} and {seeds.n[1]} seeds")
     low, high = (100 * bound for bound in seeds.interval)
     return streams.one_line(
-        f"{label} against {against.settings[1]} of {against.path}: {100 * seeds.difference:+.2f} points "
-        f"({low:+.2f} to {high:+.2f}), p = {seeds.p:.2g}, {seeds.verdict}; Welch's t-test over {seeds.n[0]} and "
+        f"{text} ({low:+.2f} to {high:+.2f}), p = {seeds.p:.2g}, {seeds.verdict}; Welch's t-test over {seeds.n[0]} and "
         f"{seeds.n[1]} seeds"
     )
 
@@ -107,7 +112,10 @@ def _against(pairs: "SeedPairs | None") -> str:
     text = f"{100 * pairs.difference:+.2f} points, {pairs.verdict}"
     if pairs.verdict != "not distinguishable":
         return text
+    if pairs.interval is None:
+        few = "one seed cannot show a difference" if pairs.n == 1 else f"all {pairs.n} seeds differ by the same"
+        return f"{text}; {few}"
     points = f"{100 * pairs.resolution:g} points"
     if not pairs.needed:
-        return f"{text}; one seed cannot show a difference"
+        return f"{text}; more than 10,000 seeds would detect {points}"
     return f"{text}; {pairs.needed} or more seeds would detect {points}"

@@ -11,6 +11,7 @@ from resnetctl.trust.compare import student_quantile, verdict, welch
 
 MOST_SEEDS = 10_000  # no more are suggested
 FEWEST_SEEDS = 3  # of each recipe, to compare two
+EQUAL = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,8 @@ class SeedMean(Card):
 
     Attributes:
         sd: standard deviation of a single seed; None for one seed.
-        interval: 95 % interval of the mean by Student's t; None for one seed.
+        interval: 95 % interval of the mean by Student's t; None for one seed, and for equal values, which say nothing
+            about the spread.
     """
 
     mean: float
@@ -34,7 +36,7 @@ class SeedPairs(Card):
 
     Attributes:
         difference: mean of the differences, `sd` their standard deviation, `interval` the 95 % interval of the mean.
-        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0 or there is one pair.
+        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0 or there is none.
         needed: the seeds that would detect a difference of `resolution`; None if that cannot be known.
     """
 
@@ -53,14 +55,15 @@ class RecipeComparison(Card):
 
     Attributes:
         n: the seeds of both.
-        interval: 95 % interval of the difference of the means, and `p`, by Welch's t-test.
-        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0.
+        interval: 95 % interval of the difference of the means, and `p`, by Welch's t-test; None where all seeds of each
+            recipe have equal values.
+        verdict: `better`, `worse` or `not distinguishable`, when the interval holds 0 or there is none.
     """
 
     n: tuple[int, int]
     difference: float
-    interval: tuple[float, float]
-    p: float
+    interval: tuple[float, float] | None
+    p: float | None
     verdict: str
 
 
@@ -72,7 +75,14 @@ def compare_recipes(first: Sequence[float], second: Sequence[float]) -> RecipeCo
         )
     difference, interval, p = welch(first, second)
     n = (len(first), len(second))
+    if _are_equal(first) and _are_equal(second):
+        return RecipeComparison(n=n, difference=difference, interval=None, p=None, verdict="not distinguishable")
     return RecipeComparison(n=n, difference=difference, interval=interval, p=p, verdict=verdict(*interval))
+
+
+def _are_equal(values: Sequence[float]) -> bool:
+    """Return whether no value differs by more than rounding: accuracies are multiples of 1 / images."""
+    return max(values) - min(values) < EQUAL
 
 
 def seed_mean(values: Sequence[float]) -> SeedMean:
@@ -81,6 +91,8 @@ def seed_mean(values: Sequence[float]) -> SeedMean:
     if n == 1:
         return SeedMean(mean=mean, sd=None, n=1, interval=None)
     sd = statistics.stdev(values)
+    if _are_equal(values):
+        return SeedMean(mean=values[0], sd=0.0, n=n, interval=None)
     half = student_quantile(0.975, n - 1) * sd / math.sqrt(n)
     return SeedMean(mean=mean, sd=sd, n=n, interval=(mean - half, mean + half))
 
@@ -103,7 +115,7 @@ def seed_pairs(first: Mapping[int, float], second: Mapping[int, float], *, resol
         interval=found.interval,
         verdict="not distinguishable" if found.interval is None else verdict(*found.interval),
         resolution=resolution,
-        needed=None if found.sd is None else seeds_needed(found.sd, difference=resolution),
+        needed=None if found.interval is None or found.sd is None else seeds_needed(found.sd, difference=resolution),
     )
 
 

@@ -52,6 +52,24 @@ def test_one_seed_and_no_seed(capsys: pytest.CaptureFixture[str]) -> None:
     assert none == ["lr 2", "-", "-", "0", "-", "-"]
 
 
+def test_equal_values_have_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, equal = lines(capsys, {0: 0.9, 1: 0.92, 2: 0.91})
+    assert equal[-1] == "-1.00 points, not distinguishable; all 3 seeds differ by the same"
+    _, _, flat = lines(capsys, {0: 0.9, 1: 0.9})
+    assert flat[1:5] == ["90.0 %", "0.00", "2", "none: equal values"]
+    same = compare_recipes([0.9] * 3, [0.8] * 3)
+    report = SweepReport(
+        path="runs/g",
+        keys=(),
+        states={},
+        settings=(SettingResult(values={}, seeds=BEST, val_top1=seed_mean([*BEST.values()])),),
+        against=AgainstGroup(path="runs/h", settings=("all runs", "all runs"), seeds=same),
+    )
+    show_results(report, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("+10.00 points, not distinguishable: equal values of 3 and 3 seeds")
+
+
 def test_another_group_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     seeds = compare_recipes([0.95, 0.96, 0.94], [0.90, 0.91, 0.92])
     report = SweepReport(

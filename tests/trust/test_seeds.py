@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from resnetctl.trust.seeds import MOST_SEEDS, seed_mean, seed_pairs, seeds_needed
+from resnetctl.trust.seeds import EQUAL, MOST_SEEDS, compare_recipes, seed_mean, seed_pairs, seeds_needed
 
 FIVE = {0: 0.91, 1: 0.93, 2: 0.92, 3: 0.94, 4: 0.90}
 
@@ -74,6 +74,9 @@ def test_no_absurd_number_of_seeds_is_suggested() -> None:
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
 def test_the_interval_is_that_of_scipy(values: list[float]) -> None:
     found = seed_mean(values)
+    if max(values) - min(values) < EQUAL:
+        assert found.interval is None
+        return
     assert found.interval is not None
     assert found.sd == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     if found.sd > 1e-9:  # scipy overflows for smaller ones
@@ -92,7 +95,12 @@ def test_pairs_turn_round_with_their_settings(values: dict[int, float], shift: f
     assert there.verdict == turned.get(back.verdict, back.verdict)
 
 
-def test_equal_differences_are_sure_with_two_seeds() -> None:
-    found = seed_pairs({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
-    assert (found.verdict, found.sd, found.needed, found.resolution) == ("better", 0.0, 2, 0.003)
-    assert seed_pairs({0: 0.5, 1: 0.5}, {0: 0.5, 1: 0.5}).verdict == "not distinguishable"
+def test_equal_values_have_no_interval() -> None:
+    found = seed_mean([0.972, 0.972])
+    assert (found.mean, found.sd, found.n, found.interval) == (0.972, 0.0, 2, None)
+    assert seed_mean([0.972, 0.973]).interval is not None
+    pairs = seed_pairs({0: 0.9, 1: 0.8}, {0: 0.8, 1: 0.7})  # the differences are equal but for rounding
+    assert (pairs.verdict, pairs.sd, pairs.interval, pairs.needed) == ("not distinguishable", 0.0, None, None)
+    recipes = compare_recipes([0.9] * 3, [0.8] * 4)
+    assert (recipes.verdict, recipes.interval, recipes.p) == ("not distinguishable", None, None)
+    assert compare_recipes([0.9] * 3, [0.8, 0.8, 0.81]).verdict == "better"
