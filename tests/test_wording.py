@@ -1,6 +1,6 @@
 import pytest
 
-from resnetctl.wording import counted
+from resnetctl.wording import counted, enumerated
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,7 @@ from resnetctl.wording import counted
 )
 def test_a_noun_follows_its_count(count: int, noun: str, text: str) -> None:
     assert counted(count, noun) == text
+
+
+def test_words_are_a_list_in_a_sentence() -> None:
+    assert [enumerated(words) for words in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]

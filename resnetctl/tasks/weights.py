@@ -2,13 +2,17 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from resnetctl import registry
+from resnetctl.config.defaults import described, final_arch
+from resnetctl.config.draft import draft
+from resnetctl.config.layers import Layer, layer, merge
+from resnetctl.config.schema import TrainConfig
 from resnetctl.data import cards
-from resnetctl.errors import DataError, UsageError
+from resnetctl.errors import ConfigError, DataError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import Arch, ImageSpec, WeightsCard
@@ -62,7 +66,10 @@ class ImportReport(WeightsReport):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """The arguments of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None: the arch's usual size."""
+    """The arguments of `weights import`. `mean` and `std` are text, `r,g,b`; `size` None: the arch's usual size.
+
+    `model` has other keys of the model than `model.arch`, such as `model.block`.
+    """
 
     file: Path
     arch: str
@@ -72,6 +79,7 @@ class ImportRequest:
     size: int | None = None
     mean: str | None = None
     std: str | None = None
+    model: Layer = field(default_factory=Layer)
 
 
 def show(target: str | Path | None, settings: Settings) -> ShowReport:
@@ -114,13 +122,29 @@ def import_file(request: ImportRequest, settings: Settings) -> ImportReport:
             "give either a dataset or a list of class names",
             hint=[Setting("data", "NAME"), Setting("classes", "FILE", "one class name a line")],
         )
-    arch = registry.get("arch", request.arch)
+    arch = _arch(request, settings)
     state = foreign.read_state(request.file)
     arch = with_defaults(foreign.resolve(arch, state, file=request.file))
     classes, image, notes = _described(request, settings, arch, state, source)
     adopted = foreign.adopt(state, request.file, arch=arch, classes=classes, image=image)
     save(request.out, adopted)
     return ImportReport(**_contents(request.out), notes=notes)
+
+
+def _arch(request: ImportRequest, settings: Settings) -> Arch:
+    """Return the arch with its keys of the model. Raises `ConfigError` for a key that describes no arch."""
+    known = tuple(f"model.{key}" for key in described(registry.get("arch", request.arch)) if key != "arch")
+    problems = [
+        f"{key}: it describes no architecture ({request.model.origins[key]})"
+        for key in request.model.values
+        if not key.startswith(known)
+    ]
+    if problems:
+        raise ConfigError(
+            "these keys are not of the network in the file", problems=problems, hint=f"known: {', '.join(known)}"
+        )
+    asked = merge([layer({"model.arch": request.arch}, "arch"), request.model])
+    return final_arch(draft(TrainConfig, [asked], settings=settings).config.model)
 
 
 def read_classes(file: Path) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Checks of a state dict: its keys and shapes, and that its numbers are finite."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 NAMED = 5  # keys of each kind in one error; a deep network has hundreds
 
 
-def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], *, path: Path, hint: Hint = "") -> None:
+def check_keys(
+    state: Mapping[str, "Tensor"],
+    expected: Mapping[str, "Tensor"],
+    *,
+    path: Path,
+    hint: Hint | Sequence[Hint] = (),
+) -> None:
     """Compare keys and shapes. Raises one `WeightsError` that names the first mismatches of each kind."""
     missing = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     unexpected = [f"unexpected: {name} {_shape(state[name])}" for name in sorted(state) if name not in expected]
@@ -29,7 +35,7 @@ def check_keys(state: Mapping[str, "Tensor"], expected: Mapping[str, "Tensor"], 
             f"{count} {'key does' if count == 1 else 'keys do'} not match the arch",
             where=str(path),
             problems=[*_first(missing), *_first(unexpected), *_first(shapes)],
-            hint=hint or (),
+            hint=hint,
         )
 
 

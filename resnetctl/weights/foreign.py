@@ -9,7 +9,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from resnetctl import __version__, registry
 from resnetctl.errors import WeightsError
-from resnetctl.hints import Call, Hint
+from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
@@ -105,7 +105,7 @@ def adopt(
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    check_keys(renamed, expected, path=file, hint=_advice(renamed, len(classes)))
+    check_keys(renamed, expected, path=file, hint=_advice(renamed, len(classes), image.channels))
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -283,12 +283,23 @@ def _is_shortcut(name: str) -> bool:
     return ".downsample." in name or ".shortcut." in name
 
 
-def _advice(state: Mapping[str, Tensor], classes: int) -> Hint:
-    """Return a hint on the likeliest mistake: the list of classes, otherwise the arch."""
+def _advice(state: Mapping[str, Tensor], classes: int, channels: int) -> Sequence[Hint]:
+    """Return hints on the likeliest mistake: the list of classes, the images, otherwise the arch or its block."""
     head = state.get("fc.weight")
     if head is not None and head.dim() and len(head) != classes:
-        return f"the file has {len(head)} outputs: give {len(head)} class names, not {classes}"
-    return Call("plugins list", (), {"kind": "arch"}, note="lists other archs")
+        return [f"the file has {len(head)} outputs: give {len(head)} class names, not {classes}"]
+    first = state.get("conv1.weight")
+    if first is not None and first.dim() == 4 and first.shape[1] != channels:
+        takes = counted(first.shape[1], "channel")
+        return [
+            f"the file takes images of {takes}, and those of the dataset have {channels}",
+            Setting("classes", "FILE", note="one class name a line, in place of a dataset"),
+        ]
+    return [
+        Call("plugins list", (), {"kind": "arch"}, note="lists other archs"),
+        Setting("block", "NAME", note="names another block"),
+        Call("plugins list", (), {"kind": "block"}, note="lists them"),
+    ]
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:

@@ -10,10 +10,14 @@ import pytest
 import torch
 from support.trained import card, make_run
 
+from resnetctl.config.defaults import final_arch
+from resnetctl.config.draft import draft
+from resnetctl.config.layers import layer
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.models.archs import resnet18, resnet20
-from resnetctl.models.resnet import build, count_params
+from resnetctl.models.resnet import build, count_params, with_defaults
 from resnetctl.spec import Arch, DatasetCard, ImageSpec
 from resnetctl.system import settings
 from resnetctl.tasks.weights import IMAGENET_MEAN, IMAGENET_STD, ImportRequest, import_file, read_classes, show
@@ -198,6 +202,40 @@ def test_a_wrong_request_is_refused_and_nothing_is_written(
     with pytest.raises(kind, match=message):
         import_file(request(machine, foreign(machine), **changes), settings.load())
     assert not (machine / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model.block": "bottleneck", "model.block_args.shortcut": "A"},
+        {"model.block": "preact_basic"},
+        {"model.activation": "silu"},
+    ],
+)
+def test_keys_of_the_model_name_another_block(machine: Path, model: dict[str, Any]) -> None:
+    config = draft(TrainConfig, [layer({"model.arch": "resnet20", **model}, "--set")], settings=settings.load()).config
+    file = foreign(machine, with_defaults(final_arch(config.model)))
+    card = import_file(request(machine, file, model=layer(model, "--set")), settings.load()).card
+    found = {"model.block": card.arch.block, "model.activation": card.arch.activation}
+    found["model.block_args.shortcut"] = card.arch.block_args.get("shortcut")
+    assert {key: found[key] for key in model} == model
+    assert load_model(machine / "out.safetensors")[1] == card
+
+
+def test_a_key_of_no_arch_and_an_unknown_block_are_refused(machine: Path) -> None:
+    for key, error, message in (("lr", ConfigError, "not of the network"), ("model.block", UsageError, "no block")):
+        with pytest.raises(error, match=message):
+            import_file(request(machine, foreign(machine), model=layer({key: "other"}, "--set")), settings.load())
+
+
+def test_another_block_and_other_channels_are_named_with_the_way_out(machine: Path) -> None:
+    store_card(settings.load().data_dir)
+    with pytest.raises(WeightsError, match="does not match") as caught:
+        import_file(request(machine, foreign(machine, channels=1), classes=None, data="pets"), settings.load())
+    assert caught.value.hint[0] == "the file takes images of 1 channel, and those of the dataset have 3"
+    with pytest.raises(WeightsError, match="do not match") as caught:
+        import_file(request(machine, foreign(machine), model=layer({"model.block": "bottleneck"}, "")), settings.load())
+    assert Setting("block", "NAME", note="names another block") in caught.value.hint
 
 
 def test_another_number_of_classes_is_refused_with_the_shapes(machine: Path) -> None:

@@ -30,10 +30,13 @@ def show(parsed: Parsed[WeightsShowOptions]) -> None:
 
 def import_(parsed: Parsed[WeightsImportOptions]) -> None:
     """Run `weights import`."""
+    from resnetctl.cli.parser.flag_layers import from_sets
+    from resnetctl.config.layers import layer, together
     from resnetctl.system import settings
     from resnetctl.tasks import weights
 
     options = parsed.options
+    block = layer({"model.block": options.block} if options.block is not None else {}, "flag --block")
     request = weights.ImportRequest(
         file=options.file,
         arch=options.arch,
@@ -43,6 +46,7 @@ def import_(parsed: Parsed[WeightsImportOptions]) -> None:
         size=options.size,
         mean=options.mean,
         std=options.std,
+        model=together(from_sets(options.sets), block),
     )
     with torch_note():
         report = weights.import_file(request, settings.load())
@@ -114,6 +118,7 @@ COMMAND = Group(
             run=import_,
             options=WeightsImportOptions,
             examples=(
+                ("resnetctl weights import net.pth -a resnet20 -d cifar10 -o net.safetensors", ""),
                 ("resnetctl weights import net.th --arch resnet20 --data cifar10 \\", ""),
                 ("    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\", ""),
                 ("    --out net.safetensors", ""),

@@ -66,6 +66,12 @@ class WeightsShowOptions(Common):
 class WeightsImportOptions(Common):
     file: Path = argument("State dict: .pth .th .pt or safetensors", metavar="FILE")
     arch: str = option(..., "Architecture of the weights", short="-a", metavar="NAME", panel=USED, complete="arch")
+    block: str | None = option(
+        None, "Block of the weights, if the arch has another", metavar="NAME", panel=USED, complete="block"
+    )
+    sets: list[str] = option(
+        [], "A key of the model: --set model.block_args.shortcut=B", flag="--set", metavar="KEY=VALUE", panel=USED
+    )
     out: Path = option(..., "File to write", short="-o", metavar="FILE", panel=USED)
     data: str | None = option(
         None, "Dataset with the class names", short="-d", metavar="NAME", panel=USED, complete="dataset"

@@ -16,6 +16,7 @@ from resnetctl import errors, hints
 from resnetctl.cli import boundary
 from resnetctl.cli.parser.command import Command, Group, is_argument
 from resnetctl.cli.parser.functions import path_of
+from resnetctl.wording import enumerated
 
 if TYPE_CHECKING:
     _Base = TyperCommand
@@ -86,13 +87,20 @@ class _Verb(_Base):
                 f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
             )
         if isinstance(error, typer.BadParameter) and error.param is not None:  # a value is missing
-            return errors.UsageError(f"{path} needs {self._label(error.param.name)}", hint=[*self._example(), *hint])
+            needed = map(self._label, self._missing(error.param.name, words))
+            return errors.UsageError(f"{path} needs {enumerated(needed)}", hint=[*self._example(), *hint])
         message = error.format_message()
         if message.startswith("Got unexpected extra argument"):
             hint = [*self._example(), *hint]
         elif hasattr(error, "option_name"):  # its value is missing, or it takes none
             hint = [*self._example(f"{error.option_name} "), *hint]
         return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
+
+    def _missing(self, first: str, words: Sequence[str]) -> list[str]:
+        """Return the names of the first parameter without a value, and of all required options that are not there."""
+        given = {word.partition("=")[0] for word in words} | {word[:2] for word in words if word[:2] != "--"}
+        options = [param for param in self.params if param.required and param.param_type_name == "option"]
+        return [first, *(item.name for item in options if item.name != first and given.isdisjoint(item.opts))]
 
     def _label(self, name: str) -> str:
         from resnetctl.cli.parser.typer_options import name_of

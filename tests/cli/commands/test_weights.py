@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from resnetctl.config.layers import Layer
 from resnetctl.spec import Arch, Calibration, ImageSpec, Plugins, WeightsCard
 from resnetctl.tasks import weights as task
 
@@ -92,13 +93,26 @@ def test_import_passes_every_option_to_the_task(
 
     monkeypatch.setattr(task, "import_file", import_file)
     line = "weights import a.th --arch resnet20 --classes c.txt --size 32 --mean 1,2,3 --std 4,5,6 --out o.st"
+    line += " --block bottleneck --set model.block_args.shortcut=A"
     assert cli(*line.split()).code == 0
     assert requests == [
         task.ImportRequest(
             file=Path("a.th"), arch="resnet20", out=Path("o.st"), classes=Path("c.txt"), size=32, mean="1,2,3",
-            std="4,5,6",
+            std="4,5,6", model=Layer(
+                {"model.block": "bottleneck", "model.block_args.shortcut": "A"},
+                {"model.block": "flag --block", "model.block_args.shortcut": "--set"},
+            ),
         )
     ]  # fmt: skip
+
+
+def test_one_error_names_all_that_is_missing(cli: Cli) -> None:
+    assert cli("weights", "import").err.splitlines()[:2] == [
+        "error: resnetctl weights import needs FILE, --arch and --out",
+        "  try    resnetctl weights import net.pth -a resnet20 -d cifar10 -o net.safetensors",
+    ]
+    assert cli("weights", "import", "a.pt", "-aresnet20").err.splitlines()[0].endswith("import needs --out")
+    assert cli("weights", "import", "a.pt", "--out=o.st").err.splitlines()[0].endswith("import needs --arch")
 
 
 def test_a_missing_file_is_exit_3(cli: Cli) -> None:
