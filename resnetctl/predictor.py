@@ -1,6 +1,5 @@
 """`rc.Predictor`: a network that is loaded once and answers for pictures, from files and from memory."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnetctl.config.arguments import require_known
 from resnetctl.data.image_files import BATCH, Picture, listed, skipped
+from resnetctl.data.reading.source import Ignored
 from resnetctl.errors import warn_caller
 from resnetctl.facts import result_of
 from resnetctl.spec import MAX_PIXELS, WeightsCard
@@ -153,7 +153,7 @@ class Predictor:
         if self._net is not None:
             return self._searched(self._net, _several(pictures), wanted=self._wanted(top=top, vectors=vectors))
         require_numbers(None, vectors)
-        ignored = Counter[str]()
+        ignored = Ignored()
         each = listed(_several(pictures), ignored=ignored)
         found = task.classified(self._opened, each, top=top, threshold=self._threshold, max_pixels=self._max_pixels)
         results = [cast("PictureResult", item.to_json()) for item in found]

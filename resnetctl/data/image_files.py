@@ -69,11 +69,17 @@ def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Li
 
 
 def skipped(ignored: Mapping[str, int]) -> str:
-    """Return the sentence on files that are no images, by kind, most frequent first; "" if there is none."""
+    """Return the sentence on files that are no images, by kind, most frequent first; "" if there is none.
+
+    It names them all if they are few, else the first.
+    """
     if not ignored:
         return ""
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(ignored).most_common())
-    line = f"skipped {counted(sum(ignored.values()), 'file')} ({kinds})"
+    total, names = sum(ignored.values()), getattr(ignored, "names", [])
+    line = f"skipped {counted(total, 'file')} ({kinds})"
+    if names:
+        line += f": {', '.join(names)}" if len(names) == total else f", the first is {names[0]}"
     is_heif = bool(HEIF_SUFFIXES & ignored.keys()) and not has_heif()
     return line + ("; install the package pillow-heif to read HEIC" if is_heif else "")
 

@@ -12,7 +12,7 @@ from resnetctl.data.image_files import BATCH, Listed, skipped
 from resnetctl.data.reading.decode import BadImage
 from resnetctl.data.reading.files import Survey, image_items, survey
 from resnetctl.data.reading.parallel import Outcome, decoded, workers
-from resnetctl.data.reading.source import Item
+from resnetctl.data.reading.source import Ignored, Item
 from resnetctl.facts import Notice, Progress, result_of
 from resnetctl.report.outcomes import PerPicture
 from resnetctl.spec import MAX_PIXELS
@@ -159,7 +159,7 @@ class Job:
         Worker processes decode large work. Images are left out if `is_done` is true for their path.
         """
         yield from (Notice(text) for text in self.target.notices)
-        image, is_own, ignored = self.opened.card.image, self._takes_originals, Counter[str]()
+        image, is_own, ignored = self.opened.card.image, self._takes_originals, Ignored()
         amount, count, places = self.amount or survey(self.items(Counter())), Counter[str](), deque[int]()
         items = self._undone(is_done, ignored=ignored, count=count, places=places)
         into = square_for(image, is_own=is_own, max_pixels=self.max_pixels)

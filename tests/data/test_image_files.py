@@ -15,6 +15,7 @@ from resnetctl.data.image_files import listed, prepared_batches, skipped
 from resnetctl.data.images import prepare
 from resnetctl.data.reading import decode
 from resnetctl.data.reading.decode import BadImage
+from resnetctl.data.reading.source import Ignored
 from resnetctl.hints import Setting
 from resnetctl.spec import ImageSpec
 
@@ -60,6 +61,17 @@ def test_a_folder_yields_its_images_sorted_and_counts_the_other_files(tmp_path: 
     names = [str(item.file.relative_to(root)) for item in listed([root], ignored=ignored) if item.file]
     assert names == ["a.jpg", "b/1.PNG", "b/2.png", "x.avif"]
     assert ignored == {"hidden": 1, ".txt": 1}
+
+
+def test_few_skipped_files_are_named_and_of_more_the_first(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {"a.png": b"", "b/notes.txt": b"", "z.md": b""})
+    few = Ignored()
+    assert len(list(listed([root], ignored=few))) == 1
+    assert skipped(few) == f"skipped 2 files (.txt: 1, .md: 1): {root / 'b/notes.txt'}, {root / 'z.md'}"
+    write_tree(root, {"1.txt": b"", "2.txt": b""})
+    many = Ignored()
+    assert len(list(listed([root], ignored=many))) == 1
+    assert skipped(many) == f"skipped 4 files (.txt: 3, .md: 1), the first is {root / '1.txt'}"
 
 
 def test_a_folder_without_an_image_is_a_problem(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def test_bad_files_do_not_stop_the_good_ones(run: runs.RunDir, pictures: Path) -
 def test_files_of_a_folder_that_are_no_images_are_counted_by_kind(run: runs.RunDir, pictures: Path) -> None:
     for name in ("notes.txt", "a.TXT", ".hidden"):
         (pictures / name).write_bytes(b"")
-    assert predicted([pictures]).notices == ("skipped 3 files (.txt: 2, hidden: 1)",)
+    names = ", ".join(str(pictures / name) for name in (".hidden", "a.TXT", "notes.txt"))
+    assert predicted([pictures]).notices == (f"skipped 3 files (.txt: 2, hidden: 1): {names}",)
     assert predicted([pictures / "0.png"]).notices == ()
 
 

@@ -109,7 +109,7 @@ def _inspect(member: Member, survey: Survey, seen: Seen) -> None:
         raise ValueError("its name is empty")
     if reason := why_ignored(parts):
         survey.see_folder(parts[:-1])  # many archives have no members for folders
-        survey.see_other(reason)
+        survey.see_other(reason, "/".join(parts))
         return
     if member.refusal:
         raise ValueError(member.refusal)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from resnetctl.data.reading.archive import Member, members, sniff
 from resnetctl.data.reading.decode import BadImage
-from resnetctl.data.reading.source import Item, clean, file_size, why_ignored
+from resnetctl.data.reading.source import Item, clean, file_size, ignore, why_ignored
 from resnetctl.errors import DataError
 
 
@@ -98,7 +98,7 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
         if os.path.isdir(path):
             inside = () if "**" in pattern else _in_folder(path, ignored)
         elif reason and _archive_kind(path) is None:
-            ignored[reason] += 1
+            ignore(ignored, reason, name=str(path))
             continue
         else:
             inside = _at(path, ignored)
@@ -154,7 +154,7 @@ def _below(root: Path, parts: tuple[str, ...], ignored: Counter[str]) -> Iterato
         if kind == "folder":
             yield from _below(root, (*parts, name), ignored)
         elif reason := kind.removeprefix("file") or why_ignored((*parts, name)):
-            ignored[reason] += 1
+            ignore(ignored, reason, name=str(folder / name))
         else:
             yield _file(folder / name)
 
@@ -194,7 +194,8 @@ def _member(path: Path, member: Member, ignored: Counter[str]) -> Item | None:
         return _problem(f"{path}/{member.name[:200]}", str(error))
     reason = why_ignored(parts) if parts else "no name"
     if member.is_folder or reason:
-        ignored.update(() if member.is_folder else [reason])
+        if not member.is_folder:
+            ignore(ignored, reason, name=f"{path}/{member.name[:200]}")
         return None
     name = "/".join([str(path), *parts])
     if member.refusal:

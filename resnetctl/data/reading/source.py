@@ -8,7 +8,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Generator, Hashable, Mapping, Set
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +30,7 @@ ALIASES: Mapping[str, Split] = {
     "test": "test",
     "testing": "test",
 }
+NAMED = 3  # ignored files that are named
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 Parts = tuple[str, ...]
 Place = tuple[Split | None, str]
@@ -113,13 +114,28 @@ class Layout:
         return (ALIASES[rest[0].lower()], rest[1]) if self.has_splits else (None, rest[0])
 
 
+class Ignored(Counter[str]):
+    """Counts the files that are no images by reason, and keeps the first `NAMED` names."""
+
+    def __init__(self, counts: Mapping[str, int] | None = None, *, names: Iterable[str] = ()) -> None:
+        super().__init__(counts)
+        self.names = [*names]
+
+
+def ignore(ignored: Counter[str], reason: str, *, name: str) -> None:
+    """Count a file that is no image, and keep its name if there are few."""
+    ignored[reason] += 1
+    if isinstance(ignored, Ignored) and len(ignored.names) < NAMED:
+        ignored.names.append(name)
+
+
 class Survey:
     """The first pass over a source. It counts images by folder and then determines the layout."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
         self.kind = kind
-        self.ignored: Counter[str] = Counter()
+        self.ignored = Ignored()
         self._size = 0
         self.images = 0  # counted here: a sum over the folders, for every member, takes quadratic time
         self._images: Counter[Parts] = Counter()
@@ -135,14 +151,14 @@ class Survey:
         """Count a file; return whether it is an image."""
         reason = why_ignored(parts)
         if reason:
-            self.see_other(reason)
+            self.see_other(reason, "/".join(parts))
         else:
             self.see_image(parts, size)
         return not reason
 
-    def see_other(self, reason: str) -> None:
+    def see_other(self, reason: str, name: str) -> None:
         """Count a file that is not an image."""
-        self.ignored[reason] += 1
+        ignore(self.ignored, reason, name=name)
 
     def see_image(self, parts: Parts, size: int) -> None:
         """Count an image of `size` bytes, as the source claims; below 0: unknown."""
@@ -165,7 +181,7 @@ class Survey:
             path=self.path,
             kind=self.kind,
             counts=counts,
-            ignored=dict(sorted(self.ignored.items())),
+            ignored=Ignored(dict(sorted(self.ignored.items())), names=self.ignored.names),
             empty=self._empty(layout, counts),
             size=self._size,
             listing=self._listing.hexdigest(),

@@ -21,6 +21,7 @@ from resnetctl.data.image_files import Listed, Picture, listed, skipped
 from resnetctl.data.images import prepare_array
 from resnetctl.data.reading.decode import BadImage, Pixels
 from resnetctl.data.reading.files import image_items
+from resnetctl.data.reading.source import Ignored
 from resnetctl.data.splits import Inputs
 from resnetctl.engine.meters.multilabel import require_finite
 from resnetctl.errors import UsageError
@@ -160,7 +161,7 @@ def finding(net: Answering, images: Iterable[Picture], *, wanted: Wanted) -> Ite
         DataError: a picture has no numbers, or they cannot be used.
     """
     wanted.require(net)
-    out, ignored = wanted.out, Counter[str]()
+    out, ignored = wanted.out, Ignored()
     if out is not None:
         storage.make_folder(out)
     pictures = [*images]

@@ -30,4 +30,4 @@ def test_check_reads_a_path_or_a_stored_dataset(tmp_path: Path, settings: Settin
 def test_a_folder_is_told_which_files_are_skipped(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", {**tree(train=12, test=10), "train/cat/notes.txt": b"x", "train/dog/a.md": b""})
     _, facts = run(check(str(root), settings))
-    assert facts[0] == Notice("skipped 2 files (.md: 1, .txt: 1)")
+    assert facts[0] == Notice("skipped 2 files (.md: 1, .txt: 1): train/cat/notes.txt, train/dog/a.md")
