@@ -154,7 +154,10 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     merged = merge(layers)
     kinds = {key: field.annotation for key, field in fields(model)}
     unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in kinds)]
-    problems = [f"{key[:80]}: unknown key ({merged.origins[key]}){_advice(key[:80], model)}" for key in unknown[:SHOWN]]
+    problems = [
+        f"{short_key(key[:80])}: unknown key ({merged.origins[key]}){_advice(key[:80], model)}"
+        for key in unknown[:SHOWN]
+    ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
     # pydantic takes true for 1, which nobody means
     numbers = (int, float, int | str, float | str)
@@ -222,6 +225,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _full(key: str) -> str:
     """Return the key that a short form stands for: `augment.magnitude` is an argument of the policy."""
     return f"augment_args.{key.removeprefix('augment.')}" if key.startswith("augment.") else key
+
+
+def short_key(key: str) -> str:
+    """Return the key as people write it: `augment.magnitude`, which a file holds in the table `augment_args`."""
+    return f"augment.{key.removeprefix('augment_args.')}" if key.startswith("augment_args.") else key
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,7 +320,7 @@ def _problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[st
         shown = "" if not key or isinstance(value, Mapping) else f", not {value!r}"
         inside = {origin: None for name, origin in origins.items() if key and name.startswith(f"{key}.")}
         origin = origins[key] if key in origins else ", ".join(inside)
-        yield (f"{key}: " if key else "") + message + shown + (f" ({origin})" if origin else "")
+        yield (f"{short_key(key)}: " if key else "") + message + shown + (f" ({origin})" if origin else "")
 
 
 def _key(loc: Sequence[int | str], origins: Mapping[str, str]) -> str:

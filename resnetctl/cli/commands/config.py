@@ -13,6 +13,7 @@ KINDS = {"train": TrainConfig, "finetune": FinetuneConfig}
 
 def show(parsed: Parsed[ConfigShowOptions]) -> None:
     """Run `config show`."""
+    from resnetctl.config.layers import short_key
     from resnetctl.system import settings
     from resnetctl.tasks import config as configs
 
@@ -29,7 +30,7 @@ def show(parsed: Parsed[ConfigShowOptions]) -> None:
     if parsed.options.as_json:
         streams.report(report)
     else:
-        rows = [(item.key, _toml(item.value), item.origin) for item in report.config]
+        rows = [(short_key(item.key), _toml(item.value), item.origin) for item in report.config]
         tables.table(["key", "value", "from"], rows)
 
 

@@ -103,6 +103,7 @@ def plot(parsed: Parsed[RunsPlotOptions]) -> None:
 
 def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     """Run `runs compare`."""
+    from resnetctl.config.layers import short_key
     from resnetctl.system import settings
     from resnetctl.tasks.runs import comparison
 
@@ -110,7 +111,7 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     if parsed.options.as_json:
         streams.report(report)
         return
-    config = [(key, *map(toml, values)) for key, values in report.config.items()]
+    config = [(short_key(key), *map(toml, values)) for key, values in report.config.items()]
     results = [
         (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]
@@ -126,6 +127,7 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
 
 def diff(parsed: Parsed[RunsDiffOptions]) -> None:
     """Run `runs diff`."""
+    from resnetctl.config.layers import short_key
     from resnetctl.runs import find
     from resnetctl.system import settings
     from resnetctl.tasks.runs import difference
@@ -137,7 +139,10 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
         return
     if report.config:
         rows = [
-            (item.key, *(text for pair in zip(map(toml, item.values), item.origins, strict=True) for text in pair))
+            (
+                short_key(item.key),
+                *(text for pair in zip(map(toml, item.values), item.origins, strict=True) for text in pair),
+            )
             for item in report.config
         ]
         one, other = report.runs

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import Layer, flatten, tables
+from resnetctl.config.layers import Layer, flatten, short_key, tables
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting
@@ -63,7 +63,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     """Yield a line for each key that was asked for with another value."""
     for key in sorted({*old, *new} - {*FREE}):
         if old.get(key) != new.get(key):
-            yield f"{key}: {_value(old, key)} in the group, {_value(new, key)} now"
+            yield f"{short_key(key)}: {_value(old, key)} in the group, {_value(new, key)} now"
 
 
 def _value(values: Mapping[str, Any], key: str) -> str:

@@ -54,3 +54,11 @@ def test_a_run_shows_the_config_and_the_origins_that_were_recorded(cli: Cli) -> 
 def test_an_unknown_verb_gets_a_suggestion(cli: Cli) -> None:
     result = cli("config", "show", "fintune")
     assert (result.code, result.err.splitlines()[1]) == (2, "  try    did you mean 'finetune'?")
+
+
+def test_an_argument_of_the_policy_has_the_name_that_set_takes(cli: Cli) -> None:
+    lines = cli("config", "show", "--augment", "shift", "--set", "augment.reach=0.1").out.splitlines()
+    assert "augment.reach\t0.1\t--set" in lines
+    wrong = cli("config", "show", "--set", "augment.reach=[1]").err
+    assert "  - augment.reach: " in wrong
+    assert "augment_args" not in wrong

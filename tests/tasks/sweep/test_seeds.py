@@ -42,10 +42,11 @@ def test_the_same_line_with_more_seeds_adds_the_missing_ones(tmp_path: Path) -> 
 
 
 def test_another_config_is_refused_and_each_difference_named(tmp_path: Path) -> None:
-    planned(tmp_path, "lr=0.3", "optim.nesterov=false", seeds=2)
+    planned(tmp_path, "lr=0.3", "optim.nesterov=false", "augment=shift", "augment.reach=0.1", seeds=2)
     with pytest.raises(ConfigError, match="another config") as caught:
-        planned(tmp_path, "lr=0.2", "epochs=3", seeds=3)
+        planned(tmp_path, "lr=0.2", "epochs=3", "augment=shift", seeds=3)
     assert caught.value.problems == (
+        "augment.reach: 0.1 in the group, not set now",
         "epochs: not set in the group, 3 now",
         "lr: 0.3 in the group, 0.2 now",
         "optim.nesterov: False in the group, not set now",
