@@ -116,8 +116,11 @@ def remove(parsed: Parsed[DataRemoveOptions]) -> None:
     from resnetctl.tasks.data import remove as task
 
     machine, name = settings.load(), parsed.options.name
+    path = task.stored(name, machine)
+    for sentence in task.of_runs(name, machine):
+        streams.say(streams.one_line(sentence))
     if not parsed.options.yes:
-        confirm(streams.one_line(f"Remove '{name}' from {task.stored(name, machine)}?") + " [y/N] ")
+        confirm(streams.one_line(f"Remove '{name}' from {path}?") + " [y/N] ")
     report = task.remove(name, machine)
     if parsed.options.as_json:
         streams.report(report)
