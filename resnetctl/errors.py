@@ -103,7 +103,22 @@ class UsageError(ResnetctlError):
 
 
 class ConfigError(UsageError):
-    """A config key or value is wrong; `problems` has one line for each, with its origin."""
+    """A config key or value is wrong; `problems` has one line for each, with its origin.
+
+    Where the origin is not known, `keys` names the wrong ones.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | Setting | None = None,
+        hint: Hint | Sequence[Hint] = (),
+        problems: Sequence[str] = (),
+        keys: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, where=where, hint=hint, problems=problems)
+        self.keys: tuple[str, ...] = tuple(keys)
 
 
 class InputError(ResnetctlError):

@@ -39,6 +39,7 @@ def keywords(
         raise ConfigError(
             f"{title} cannot use {', '.join(f'{key}.{name}' for name in wrong)}",
             problems=[problems[name] for name in wrong],
+            keys=[f"{key}.{name}" for name in wrong],
             hint=f"arguments of {title}: {accepted}" if optional else f"{title} has no arguments of its own",
         )
     named = inspect.signature(function).parameters

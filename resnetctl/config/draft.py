@@ -12,9 +12,11 @@ from typing import Generic, TypeVar
 from resnetctl import registry
 from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
 from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve, without
+from resnetctl.config.origins import is_by_hand, located
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting
+from resnetctl.registry import Kind
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
 
@@ -116,22 +118,31 @@ def draft(
     asked = without(asked, left_out)
     config = resolve(kind, [base, asked]).config
     _require_free(asked, request)
-    if not isinstance(config, FinetuneConfig):  # in finetune the weights decide the architecture
-        registry.find("block", final_arch(config.model).block)
-    if "augment" in asked.values:
-        registry.find("policy", config.augment)
-    if config.augment_until:
-        registry.find("policy", config.augment_after)
-    for kind_of_entry, name in (("head", config.model.head), ("init", config.model.init)):
-        if name and name not in registry.names(kind_of_entry):
-            registry.find(kind_of_entry, name)
-    registry.find("optimizer", config.optim.name)
-    registry.find("schedule", config.schedule.name)
-    registry.find("objective", config.objective.name)
+    _require_names(config, asked)
     for name in request.track:
         if name not in registry.names("tracker"):
             registry.find("tracker", name)
     return Draft(kind=kind, base=base, asked=asked, config=config, request=request, left_out=tuple(left_out))
+
+
+def _require_names(config: TrainConfig, asked: Layer) -> None:
+    """Raise `UsageError` or `PluginError` if a name in the config cannot be used."""
+    names: dict[str, tuple[Kind, str]] = {
+        "model.head": ("head", config.model.head),
+        "model.init": ("init", config.model.init),
+        "optim.name": ("optimizer", config.optim.name),
+        "schedule.name": ("schedule", config.schedule.name),
+        "objective.name": ("objective", config.objective.name),
+        "augment": ("policy", config.augment if "augment" in asked.values else ""),
+        "augment_after": ("policy", config.augment_after if config.augment_until else ""),
+    }
+    if not isinstance(config, FinetuneConfig):  # in finetune the weights decide the architecture
+        with located(asked.origins, keys=["model.arch"]):
+            names = {"model.block": ("block", final_arch(config.model).block), **names}
+    for key, (kind, name) in names.items():
+        if name and name not in registry.names(kind):
+            with located(asked.origins, keys=[key]):
+                registry.find(kind, name)
 
 
 def _of_finetune(asked: Layer) -> list[str]:
@@ -140,7 +151,7 @@ def _of_finetune(asked: Layer) -> list[str]:
         key
         for key in asked.values
         if key in FinetuneConfig.model_fields.keys() - TrainConfig.model_fields.keys()
-        and not _is_by_hand(asked.origins[key])
+        and not is_by_hand(asked.origins[key])
     ]
 
 
@@ -168,15 +179,10 @@ def _require_free(asked: Layer, request: RunRequest) -> None:
         (request.tune, "tune", "the threads", ("threads",)),
     )
     for wanted, name, choice, keys in choices:
-        fixed = [key for key in keys if _is_by_hand(asked.origins.get(key, ""))]
+        fixed = [key for key in keys if is_by_hand(asked.origins.get(key, ""))]
         if wanted and fixed:
             origin = asked.origins[fixed[0]]  # the flag for epochs also fixes `steps`
             raise UsageError(f"{name} chooses {choice}, and {origin} fixes it: give one of them", where=Setting(name))
-
-
-def _is_by_hand(origin: str) -> bool:
-    """Return whether the user gave the value with this command or call, so that no automatic choice may replace it."""
-    return origin.startswith(("flag ", "argument ")) or origin.lstrip("-") == "set"
 
 
 def _architecture(weights: WeightsCard | None, *, asked: Layer) -> Layer:

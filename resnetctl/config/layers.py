@@ -218,11 +218,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[_full(prefix + key)] = value
+            flat[full_key(prefix + key)] = value
     return flat
 
 
-def _full(key: str) -> str:
+def full_key(key: str) -> str:
     """Return the key that a short form stands for: `augment.magnitude` is an argument of the policy."""
     return f"augment_args.{key.removeprefix('augment.')}" if key.startswith("augment.") else key
 
@@ -280,7 +280,7 @@ def tables(text: str, name: str, *, what: str = "config") -> dict[str, Any]:
 
 
 def places(text: str, name: str) -> dict[str, str]:
-    """Return `name:line` of each dotted key that has a line `key = value` of its own.
+    """Return `name:line` of each dotted key that has a line `key = value` of its own, and of each table.
 
     A key of the second table `[[items]]` is `items.1.key`.
     """
@@ -292,17 +292,26 @@ def places(text: str, name: str) -> dict[str, str]:
             item = header.group(1).strip()
             counts[item] = counts.get(item, -1) + 1
             table = f"{item}.{counts[item]}."
+            lines.setdefault(item, f"{name}:{number}")
+            lines[table.removesuffix(".")] = f"{name}:{number}"
         elif header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = header.group(1).strip() + "."
+            lines[table.removesuffix(".")] = f"{name}:{number}"
         elif key := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
             lines[table + key.group(1)] = f"{name}:{number}"
     return lines
 
 
 def placed(values: Mapping[str, Any], places: Mapping[str, str], *, otherwise: str) -> Layer:
-    """Return the layer of values whose origin is the place of their key, or else `otherwise`."""
-    flat, lines = flatten(values), {_full(key): place for key, place in places.items()}
-    return Layer(flat, {key: lines.get(key, otherwise) for key in flat})
+    """Return the layer of values whose origin is the place of their key, or of its table, or else `otherwise`."""
+    flat, lines = flatten(values), {full_key(key): place for key, place in places.items()}
+    return Layer(flat, {key: nearest_place(key, lines) or otherwise for key in flat})
+
+
+def nearest_place(key: str, places: Mapping[str, str]) -> str:
+    """Return the place of a key, or else of the innermost table around it; "" for neither."""
+    parts = key.split(".")
+    return next((places[name] for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in places), "")
 
 
 def _parse(text: str, name: str) -> Layer:

@@ -208,25 +208,33 @@ def _check_size(arch: Arch, size: int) -> None:
 
 def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
     known, has_any = _parameters(block)
-    problems = []
+    problems: dict[str, str] = {}  # by config key
     signature = inspect.signature(block).parameters
     for name, value in arch.block_args.items():
+        key = f"model.block_args.{name}"
         if name in RATES:
-            problems.append(f"'{name}' is set by model.{name}")
+            problems[key] = f"'{name}' is set by model.{name}"
         elif name in PLACE and name in signature:
-            problems.append(f"'{name}' is set by the network: it says where the block is")
+            problems[key] = f"'{name}' is set by the network: it says where the block is"
         elif name not in known and not (has_any and name not in RESERVED):
             near = closest(name, known)
-            problems.append(f"'{name}' is not an argument" + (f": {near}" if near else ""))
+            problems[key] = f"'{name}' is not an argument" + (f": {near}" if near else "")
         elif name in known and not is_like(value, signature[name].default):
-            problems.append(f"'{name}' should be like its default {signature[name].default!r}, not {value!r}")
-    problems += [f"{name} {rate}: the block does not have it" for name, rate in rates.items() if name not in signature]
+            problems[key] = f"'{name}' should be like its default {signature[name].default!r}, not {value!r}"
+    for name, rate in rates.items():
+        if name not in signature:
+            problems[f"model.{name}"] = f"{name} {rate}: the block does not have it"
     for name, layers in (("activation", "activations"), ("norm", "norms")):
         if getattr(arch, name) and not getattr(block, layers, ()):
-            problems.append(f"{name} {getattr(arch, name)}: the block does not name its layers in '{layers}'")
+            problems[f"model.{name}"] = (
+                f"{name} {getattr(arch, name)}: the block does not name its layers in '{layers}'"
+            )
     if problems:
         raise ConfigError(
-            f"block '{arch.block}' cannot be built from this config", problems=problems, hint=_accepts(arch, block)
+            f"block '{arch.block}' cannot be built with these arguments",
+            problems=[*problems.values()],
+            hint=_accepts(arch, block),
+            keys=[*problems],
         )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from resnetctl import rng
 from resnetctl.config.draft import Draft
+from resnetctl.config.origins import located
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
@@ -42,7 +43,7 @@ def finetune(draft: Draft[FinetuneConfig], settings: Settings, *, team: Team | N
         Stopped, WorkFailed: as `consume`.
     """
     team = team or Team()
-    with team.preparing():
+    with team.preparing(), located(draft.asked.origins):
         yield from _finetune(draft, settings, team)
 
 

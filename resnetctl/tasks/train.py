@@ -4,6 +4,7 @@ from collections.abc import Generator
 from functools import partial
 
 from resnetctl.config.draft import Draft
+from resnetctl.config.origins import located
 from resnetctl.config.schema import TrainConfig
 from resnetctl.data.store import open_store
 from resnetctl.engine.distributed import Team
@@ -29,7 +30,7 @@ def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = 
     """
     config, request = draft.config, draft.request
     team = team or Team()
-    with team.preparing():
+    with team.preparing(), located(draft.asked.origins):
         folder = require_place(request, settings)
         pick_device(config.device)
         origin = draft.asked.origins.get("distill.teacher_sha256", "")
@@ -45,7 +46,7 @@ def find_lr(draft: Draft[TrainConfig], settings: Settings) -> Generator[Notice |
     config = draft.config
     pick_device(config.device)
     teacher = sources.open_teacher(config.distill, settings, origin="")
-    with datasets.scratch(settings, config.data, dry_run=True) as place:
+    with located(draft.asked.origins), datasets.scratch(settings, config.data, dry_run=True) as place:
         name = yield from datasets.ensure_in_turn(config.data, place, team=Team(), is_kept=place is settings)
         job = prepare(draft, open_store(place.data_dir, name), teacher=teacher)
         return (yield from search(job, fresh_state(job, fresh_model(job))))

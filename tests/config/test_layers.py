@@ -85,9 +85,11 @@ def test_a_file_gives_values_and_line_numbers(toml: Any) -> None:
     assert parsed.origins["model.block_args.shortcut"] == f"{path}:9"
 
 
-def test_the_origin_of_a_value_without_its_own_line_is_the_file(toml: Any) -> None:
-    path = toml('optim = { name = "adam" }\n')
-    assert from_file(path).origins == {"optim.name": str(path)}
+def test_the_origin_of_a_value_without_its_own_line_is_that_of_its_table_or_the_file(toml: Any) -> None:
+    path = toml('\noptim = { name = "adam" }\n[schedule]\n"name" = "linear"\n')
+    assert from_file(path).origins == {"optim.name": f"{path}:2", "schedule.name": f"{path}:3"}
+    path = toml('"lr" = 0.1\n')
+    assert from_file(path).origins == {"lr": str(path)}
 
 
 @pytest.mark.parametrize("text", ["lr = ", "lr = 1\nlr = 2", "[optim\n"])
@@ -258,7 +260,7 @@ def test_wrong_values_are_all_listed_with_value_and_origin(toml: Any) -> None:
     assert by_key["schedule.milestones"].endswith(f"({path}:4)")
     assert by_key["epochs"].endswith("not 'many' (flag --epochs)")
     kinds = "a valid boolean or a valid integer or a valid number or a valid string"
-    assert by_key["model.block_args.a"] == f"model.block_args.a: should be {kinds}, not [1] ({path})"
+    assert by_key["model.block_args.a"] == f"model.block_args.a: should be {kinds}, not [1] ({path}:6)"
     assert len(lines) == len(by_key) == 5
 
 

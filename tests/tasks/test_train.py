@@ -8,7 +8,7 @@ from support.tiny_runs import ARCH, files, notice_texts, request, run
 
 from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_flags, from_sets
-from resnetctl.config.layers import Layer
+from resnetctl.config.layers import Layer, from_file
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Notice, Started
@@ -68,12 +68,28 @@ def test_the_name_of_a_run_does_not_change_its_bytes() -> None:
 
 
 def test_a_runs_own_config_repeats_it() -> None:
-    from resnetctl.config.layers import from_file
-
     first = run("model.block_args.shortcut=B", "model.dropout=0.1", name="a")
     again = to_train(from_file(first.config), name="b")
     finished = [fact for fact in train(again, settings.load()) if isinstance(fact, Finished)]
     assert files(first) == files(runs.RunDir(finished[0].run))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[model.block_args]\nshortcot = 'A'\n", 2),
+        ("[model]\narch = 'resnet20'\nblock_args = { shortcut = 'A', shortcot = 'A' }\n", 3),
+        ("augment = 'shift'\naugment_args.reech = 3\n", 2),
+        ("lr = 0.1\n[schedule.args]\npower = 2\n", 3),
+    ],
+)
+def test_an_argument_that_nothing_takes_names_its_line_in_the_config_file(tmp_path: Path, text: str, line: int) -> None:
+    """Such as that of a run whose plugin has changed since."""
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        list(train(to_train(from_sets(["data=tiny", "epochs=1"]), from_file(path)), settings.load()))
+    assert caught.value.where == f"{path}:{line}"
 
 
 def test_sources_name_the_origin_of_every_value() -> None:

@@ -15,6 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnetctl.config.draft import Draft
+from resnetctl.config.origins import located
 from resnetctl.config.schema import BenchConfig, ProgressiveConfig
 from resnetctl.data.splits import EVAL_BATCH, eval_batches
 from resnetctl.data.store import open_store
@@ -94,14 +95,16 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     pick_device(draft.config.device)
     teacher = sources.open_teacher(draft.config.distill, settings)
     name = yield from datasets.ensure(draft.config.data, settings)
-    job = prepare(draft, open_store(settings.data_dir, name), teacher=teacher)
+    with located(draft.asked.origins):
+        job = prepare(draft, open_store(settings.data_dir, name), teacher=teacher)
     if job.head is not None:
         raise UsageError(f"bench measures classifiers, not head '{job.head.name}'", where=Setting("model.head"))
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     if draft.left_out:
         yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")
     yield Notice(f"timing {job.arch.name} on {job.store.card.name}, in turns; a minute or so")
-    state = fresh_state(job, fresh_model(job))
+    with located(draft.asked.origins):
+        state = fresh_state(job, fresh_model(job))
     timing = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
     timing.timer.steps(SAMPLE)
     memory = {"training": peak.grown(), "process": peak.highest()}

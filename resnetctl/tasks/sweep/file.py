@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from resnetctl.config.layers import flatten, places, tables
+from resnetctl.config.layers import flatten, nearest_place, places, tables
 from resnetctl.config.options import complaint, key_meant
 from resnetctl.config.schema import Frozen, TrainConfig
 from resnetctl.errors import ConfigError, InputError
-from resnetctl.hints import nearest
+from resnetctl.hints import Setting, in_file, nearest
 from resnetctl.system import storage
 
 MAX_FILE = 2**18  # bytes
@@ -52,8 +52,8 @@ class SweepFile(Frozen):
         return {key.removeprefix(start): place for key, place in self._places.items() if key.startswith(start)}
 
     def place(self, key: str) -> str | None:
-        """Return `file:line` of a key, such as `vary.lr`; None when no file was read."""
-        return self._places.get(key)
+        """Return `file:line` of a key, such as `vary.lr`, or of its table; None when no file was read."""
+        return nearest_place(key, self._places) or None
 
     def places_of(self, point: Mapping[str, Any]) -> dict[str, str]:
         """Return `file:line` of the keys of a run."""
@@ -79,7 +79,8 @@ def read_sweep(path: Path) -> SweepFile:
     text = storage.read_capped(path, MAX_FILE, error=InputError).decode(errors="replace")
     lines = places(text, str(path))
     try:
-        sweep = SweepFile.model_validate(tables(text, str(path), what="sweep"))
+        values = tables(text, str(path), what="sweep")
+        sweep = SweepFile.model_validate(values)
     except ValidationError as error:
         wrong = {".".join(map(str, item["loc"])): item for item in error.errors()}
         unknown = [key for key, item in wrong.items() if item["type"] == "extra_forbidden"]
@@ -87,24 +88,34 @@ def read_sweep(path: Path) -> SweepFile:
             "the sweep has wrong keys",
             where=str(path),
             problems=[
-                f"{key}: {'unknown key' if key in unknown else complaint(item)} ({lines.get(key, path)})"
+                f"{key}: {'unknown key' if key in unknown else complaint(item)} ({nearest_place(key, lines) or path})"
                 for key, item in wrong.items()
             ],
-            hint=list(_advice(unknown)),
+            hint=list(_advice({key: values.get(key) for key in unknown})),
         ) from None
     sweep._places = lines
     return sweep
 
 
-def _advice(unknown: list[str]) -> Iterator[str]:
+def _advice(unknown: Mapping[str, Any]) -> Iterator[str]:
     """Yield where each unknown key of a sweep belongs, if it is like a config key or a key of a sweep."""
-    for key in sorted(unknown):
+    for key, value in sorted(unknown.items()):
         meant = key_meant(key, TrainConfig)
         own = nearest(key, SweepFile.model_fields)
         if own and meant != key:
             yield f"{key}: did you mean '{own}'?"
         elif meant:
-            yield f"{meant}: under [config] for all runs, or under [vary] with a list of values"
+            yield _line(key, meant, value)
+
+
+def _line(key: str, meant: str, value: Any) -> str:
+    """Return the line, or the header of the table, that gives a config key to all runs, and the one that varies it."""
+    if isinstance(value, dict):
+        return f"[config.{key}] for all runs, or [vary.{key}] with lists of values"
+    if isinstance(value, list):
+        return f"{in_file(Setting(meant, value))}    under [vary]"
+    line = in_file(Setting(meant, value))
+    return f"{line}    under [config], for all runs; or under [vary] as {line.replace('= ', '= [')}, ..]"
 
 
 def _text(point: Mapping[str, Any]) -> str:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from resnetctl import rng
 from resnetctl.config.draft import draft
 from resnetctl.config.layers import Layer, flatten, from_recipe, nest, placed
+from resnetctl.config.origins import located
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, PluginError
+from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, create_group, find_group
 from resnetctl.system.settings import Settings
@@ -192,11 +193,8 @@ def config_of(
     made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
-    try:
+    with located(made.asked.origins, otherwise=None if sweep is None else f"run {number} of the sweep"):
         require_usable(made)
-    except (ConfigError, PluginError) as error:
-        error.where = error.where or (None if sweep is None else f"run {number} of the sweep")
-        raise
     return made.asked
 
 

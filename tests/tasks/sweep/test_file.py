@@ -32,13 +32,37 @@ def test_a_wrong_key_is_told_its_line_and_where_it_belongs(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         read_sweep(path)
     assert caught.value.problems[2:4] == (f"arch: unknown key ({path}:3)", f"speed: unknown key ({path}:4)")
-    where = "under [config] for all runs, or under [vary] with a list of values"
+    where = "under [config], for all runs; or under [vary] as"
     assert caught.value.hint == (
-        f"model.arch: {where}",
-        f"epochs: {where}",
-        f"lr: {where}",
+        f'model.arch = "resnet20"    {where} model.arch = ["resnet20", ..]',
+        f"epochs = 3    {where} epochs = [3, ..]",
+        f"lr = 0.1    {where} lr = [0.1, ..]",
         "speed: did you mean 'seed'?",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("seeds = 2\n[varry]\nlr = [1]", "varry: unknown key (FILE:2)", "varry: did you mean 'vary'?"),
+        ("seeds = 2\n\n[[itms]]\nlr = 1", "itms: unknown key (FILE:3)", "itms: did you mean 'items'?"),
+        (
+            "[optim]\nname = 'adamw'",
+            "optim: unknown key (FILE:1)",
+            "[config.optim] for all runs, or [vary.optim] with lists of values",
+        ),
+        ("lr = [0.1, 0.2]", "lr: unknown key (FILE:1)", "lr = [0.1, 0.2]    under [vary]"),
+    ],
+)
+def test_a_table_in_the_wrong_place_is_told_its_line_and_its_place(
+    tmp_path: Path, text: str, line: str, hint: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_sweep(path)
+    assert line.replace("FILE", str(path)) in caught.value.problems
+    assert caught.value.hint == (hint,)
 
 
 def test_the_lines_of_a_file_are_known_by_table_and_by_item(tmp_path: Path) -> None:

@@ -92,10 +92,10 @@ def test_a_wrong_config_leaves_no_group(tmp_path: Path, values: dict[str, Any], 
     assert not (tmp_path / "runs").exists()
 
 
-def planned(path: Path, text: str) -> ConfigError:
+def planned(path: Path, text: str) -> UsageError:
     """Return the error of planning the sweep that this text describes."""
     path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UsageError) as caught:
         plan_sweep(read_sweep(path), settings.load(), name="g", out=path.parent / "runs")
     return caught.value
 
@@ -129,6 +129,27 @@ def planned(path: Path, text: str) -> ConfigError:
 def test_a_wrong_key_names_file_and_line(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "lr.toml"
     assert problem.replace("FILE", str(path)) in planned(path, text).problems
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("seeds = 2\n[config]\nmodel.block_args.shortcot = 'A'", "'shortcot' is not an argument"),
+        ("[vary]\n\nmodel.block_args.shortcot = ['A', 'B']", "'shortcot' is not an argument"),
+        (
+            "seeds = 2\n[config.model]\nblock_args = { shortcut = 3 }",
+            "'shortcut' should be like its default 'B', not 3",
+        ),
+        ("[config]\naugment = 'shift'\naugment_args.reech = 3\n[vary]\nlr = [1, 2]", "'reech' is not an argument"),
+        ("[vary]\nlr = [1]\nmodel.arch = ['resnet20', 'resnet7']", "no arch is called 'resnet7'"),
+        ("seeds = 2\n[config]\noptim.name = 'sdg'", "no optimizer is called 'sdg'"),
+        ("seeds = 2\n[config.model]\nhead = 'rcnn'", "no head is called 'rcnn'"),
+    ],
+)
+def test_a_wrong_argument_or_name_of_a_plugin_names_file_and_line(tmp_path: Path, text: str, problem: str) -> None:
+    error = planned(tmp_path / "lr.toml", text)
+    assert problem in str(error)
+    assert error.where == f"{tmp_path / 'lr.toml'}:3"
 
 
 @pytest.mark.parametrize(
