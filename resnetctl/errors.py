@@ -176,15 +176,24 @@ def line_of_caller(frame: FrameType | None, *, until: str) -> str:
     """Return the innermost line from `frame` outwards outside libraries, as `own_line`; "" at the module `until`."""
     while frame is not None and frame.f_globals.get("__name__") != until:
         if str(frame.f_globals.get("__name__")).partition(".")[0] not in LIBRARIES:
-            return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+            return f"{_in_package(frame.f_code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 
 
 def own_line(error: BaseException) -> str:
-    """Return the line of `own_place`, such as `blocks.py:57`; "" when there is none."""
+    """Return the line of `own_place`, such as `my_block/blocks.py:57`; "" when there is none."""
     place = own_place(error)
-    return f"{os.path.basename(place[0])}:{place[1]}" if place else ""
+    return f"{_in_package(place[0])}:{place[1]}" if place else ""
+
+
+def _in_package(file: str) -> str:
+    """Return the path of a module from the folder that holds its package: two plugins may have a `blocks.py`."""
+    folder, name = os.path.split(os.path.abspath(file))
+    while os.path.basename(folder) and os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, parent = os.path.split(folder)
+        name = f"{parent}/{name}"
+    return name
 
 
 def own_place(error: BaseException) -> tuple[str, int] | None:

@@ -1,13 +1,17 @@
 """Errors have exit codes, places and hints, which scripts and the command line use."""
 
+import importlib
 import inspect
+import sys
+from pathlib import Path
 
 import pytest
 
 from resnetctl import errors
-from resnetctl.errors import InputError, ResnetctlError, Stopped
+from resnetctl.errors import InputError, ResnetctlError, Stopped, line_of_caller, own_line
 from resnetctl.hints import Call, Setting
 
+BROKEN = "def fail():\n    raise ValueError('seven')\n\n\ndef seen(find):\n    return find()\n"
 CODES = {
     "ResnetctlError": 1,
     "WorkFailed": 1,
@@ -21,6 +25,44 @@ CODES = {
     "PluginError": 4,
     "CheckFailed": 5,
 }
+
+
+@pytest.mark.parametrize(
+    ("file", "module", "place"),
+    [
+        ("alone_in_a_folder.py", "alone_in_a_folder", "alone_in_a_folder.py"),
+        ("outer_package/blocks.py", "outer_package.blocks", "outer_package/blocks.py"),
+        ("outer_package/inner/blocks.py", "outer_package.inner.blocks", "outer_package/inner/blocks.py"),
+    ],
+)
+def test_a_line_in_foreign_code_has_the_path_inside_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, module: str, place: str
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(BROKEN)
+    for folder in path.relative_to(tmp_path).parents:
+        if folder != Path():
+            (tmp_path / folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    broken = importlib.import_module(module)
+    with pytest.raises(ValueError, match="seven") as caught:
+        broken.fail()
+    line = broken.seen(lambda: line_of_caller(sys._getframe(1), until=""))
+    for name in [name for name in sys.modules if name.startswith(module.partition(".")[0])]:
+        sys.modules.pop(name)
+    assert own_line(caught.value) == f"{place}:2"
+    assert line == f"{place}:6"
+
+
+def test_a_wrong_syntax_has_the_path_inside_its_package(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    (tmp_path / "package" / "blocks.py").write_text("x = 1\nx = = 2\n")
+    with pytest.raises(SyntaxError) as caught:
+        compile("x = 1\nx = = 2\n", str(tmp_path / "package" / "blocks.py"), "exec")
+    assert own_line(caught.value) == "package/blocks.py:2"
 
 
 def test_every_error_has_its_exit_code() -> None:

@@ -19,7 +19,7 @@ from resnetctl.tasks.evaluate import EvalOutcome, How
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, More
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
-from resnetctl.weights.file import load_model
+from resnetctl.weights.file import load_network
 
 if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
@@ -209,4 +209,5 @@ def predict(
 
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
-    return load_model(targets.resolve(targets.text(target), machine.load()).path)
+    header = targets.resolve(targets.text(target), machine.load()).header
+    return load_network(header), header.card

@@ -78,7 +78,7 @@ def failure(kind: Kind, name: str, *, error: BaseException) -> PluginError:
 
 
 def fault(kind: Kind, name: str, *, problem: str, line: str = "") -> PluginError:
-    """Return an error that names the plugin behind `name`; `line` is the place in its code, e.g. `blocks.py:57`."""
+    """Return an error that names the plugin behind `name`; `line` in its code is e.g. `mine/blocks.py:57`."""
     entry = find(kind, name)
     return PluginError(
         f"{kind} '{entry.name}' of {entry.distribution} {entry.version}: {problem}",

@@ -17,7 +17,7 @@ from resnetctl.data.images import resized
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.hardware.device import pick_device
-from resnetctl.errors import UsageError
+from resnetctl.errors import ConfigError, UsageError
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.models.dense import backbone_of, with_head
@@ -30,6 +30,7 @@ from resnetctl.training.job import Job, settle
 from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
 from resnetctl.weights.file import NamedWeights
+from resnetctl.weights.plugins import unbuildable
 from resnetctl.wording import counted
 
 BLOCK_ARGS = "model.block_args."
@@ -102,7 +103,12 @@ def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *,
     image = resized(_image_for(card.image, store.card.image.channels), resolved.config.size)
     if store.card.truth != "labels":  # pictures with boxes or masks are seen whole
         image = dataclasses.replace(image, resize=image.size, fit=store.card.image.fit)
-    job = settle(resolved, store, arch=card.arch, image=image, teacher=teacher)
+    try:
+        job = settle(resolved, store, arch=card.arch, image=image, teacher=teacher)
+    except ConfigError as error:
+        if not error.keys or not all(key.startswith(BLOCK_ARGS) for key in error.keys):
+            raise
+        raise unbuildable(error, card, path=start.weights.path, code=start.weights.code) from error  # as they are
     config = job.config.model_copy(update={"weights": start.name, "weights_sha256": start.sha256})
     origins = {**job.origins, "weights_sha256": "weights"}
     head = _known_numbers(job.head, card.head)

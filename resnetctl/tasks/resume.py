@@ -37,7 +37,7 @@ from resnetctl.training.session import Session
 from resnetctl.training.trackers import tracked
 from resnetctl.weights.checks import check_keys
 from resnetctl.weights.file import NamedWeights
-from resnetctl.weights.plugins import require_plugins, with_versions
+from resnetctl.weights.plugins import explained, require_plugins
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
@@ -180,7 +180,7 @@ def _restored(
         checkpoint.restore(state, snapshot)
     except ResnetctlError as error:
         error.where = error.where or str(path)
-        raise with_versions(error, card_of(snapshot), path=path) from error
+        raise explained(error, card_of(snapshot), path=path, code=run.code()) from error
     return job, state
 
 

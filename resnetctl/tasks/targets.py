@@ -51,8 +51,9 @@ class Target:
 
     @cached_property
     def header(self) -> Header:
-        """The header of a weights file, parsed once. Raises `WeightsError`."""
-        return read_header(self.path)
+        """The header of a weights file, parsed once, with what its run knows of plugins. Raises `WeightsError`."""
+        header = read_header(self.path)
+        return header if self.run is None else replace(header, code=self.run.code())
 
     @cached_property
     def exported(self) -> OnnxCard:

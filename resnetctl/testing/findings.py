@@ -57,7 +57,7 @@ class Finding:
         rule: name of the rule.
         seen: the observed value.
         fix: advice for the author; empty unless the rule failed.
-        place: the line of the object's code that raised or broke the rule, e.g. `blocks.py:57`; empty if unknown.
+        place: the line of the object's code that raised or broke the rule, e.g. `mine/blocks.py:57`; empty if unknown.
     """
 
     subject: str

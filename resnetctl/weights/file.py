@@ -9,7 +9,7 @@ SHA-256 of the tensors and one of itself. The same state and card give the same 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from resnetctl.system import storage
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, digest, read_layout
 from resnetctl.weights.checks import check_keys, require_finite
-from resnetctl.weights.plugins import require_plugins, with_versions
+from resnetctl.weights.plugins import require_plugins, unbuildable
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -37,21 +37,28 @@ DIGESTS = ("sha256", "card_sha256")
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The checked header of a weights file. `sha256` is the recorded digest of the tensors, which are not read yet."""
+    """The checked header of a weights file.
+
+    Attributes:
+        sha256: the recorded digest of the tensors, which are not read yet.
+        code: digests of the code of the plugins that trained the weights; empty if only the run knows them.
+    """
 
     path: Path
     card: WeightsCard
     sha256: str
     layout: Layout
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWeights:
-    """A state dict on the CPU, verified and finite, with its card. `path` is the file that it came from."""
+    """A state dict on the CPU, verified and finite, with its card. `path` and `code` as in `Header`."""
 
     path: Path
     state: Mapping[str, "Tensor"]
     card: WeightsCard
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +179,7 @@ def load(header: Header) -> LoadedWeights:
             hint="copy the file again from its source, or try again if a training was writing it",
         )
     require_finite(state, path)
-    return LoadedWeights(path=path, state=state, card=header.card)
+    return LoadedWeights(path=path, state=state, card=header.card, code=header.code)
 
 
 def load_model(path: Path) -> tuple["ResNet", WeightsCard]:
@@ -203,7 +210,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
             expected = _fresh(card).state_dict()
         check_keys(loaded.state, expected, path=path)
     except ResnetctlError as error:
-        raise with_versions(error, card, path=path) from error
+        raise unbuildable(error, card, path=path, code=loaded.code) from error
     with torch.random.fork_rng(devices=[]):
         model = _fresh(card, dropout=dropout, drop_path=drop_path)
     model.load_state_dict(dict(loaded.state))
@@ -258,7 +265,7 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
             net = with_head(trunk, card.head, classes=len(card.classes), image=card.image)
         check_keys(loaded.state, net.state_dict(), path=path)
     except ResnetctlError as error:
-        raise with_versions(error, card, path=path) from error
+        raise unbuildable(error, card, path=path, code=loaded.code) from error
     net.load_state_dict(dict(loaded.state))
     return net.eval()
 

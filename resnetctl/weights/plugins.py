@@ -1,9 +1,12 @@
 """Whether the plugins that weights need are installed, and what to do when they are not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from resnetctl import registry
-from resnetctl.errors import PluginError, ResnetctlError, UsageError
+from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError
+from resnetctl.hints import Hint
+from resnetctl.registry.code import edited
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.spec import WeightsCard
 
@@ -47,14 +50,43 @@ def has_plugins(card: WeightsCard) -> bool:
     return len(installed(card.plugins.required)) == len(card.plugins.required)
 
 
-def with_versions(error: ResnetctlError, card: WeightsCard, *, path: Path) -> ResnetctlError:
-    """Return `error`, or a `PluginError` if an installed plugin has another version than the weights name."""
-    others = _other_versions(card)
-    if not others:
+def explained(
+    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, str] | None = None
+) -> ResnetctlError:
+    """Return `error`, or a `PluginError` that says what has changed in a plugin since the weights were written.
+
+    Args:
+        code: digests of the code of the plugins from then, as `code_digests` gives them.
+    """
+    needed, others = card.plugins.required, _other_versions(card)
+    hints: list[Hint]
+    changed = edited({name: digest for name, digest in (code or {}).items() if name in needed})
+    if others:
+        reason, hints = f"the weights were written with {others}", [*install_hints(needed)]
+    elif changed:
+        names = " and ".join(changed)
+        reason = f"the code of {names} was changed since the weights were trained"
+        hints = [*error.hint, f"restore the code of {names} as it was then, or train again with the code of today"]
+    else:
         return error
-    message = f"{error.message}; the weights were written with {others}"
-    hints = install_hints(card.plugins.required)
-    return PluginError(message, where=str(path), problems=error.problems, hint=hints)
+    return PluginError(f"{error.message}; {reason}", where=str(path), problems=error.problems, hint=hints)
+
+
+def unbuildable(
+    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, str] | None = None
+) -> ResnetctlError:
+    """Return the error for weights whose network cannot be built from their card: no config of the user is wrong.
+
+    Arguments as `explained`.
+    """
+    error = explained(error, card, path=path, code=code)
+    if not isinstance(error, UsageError):
+        return error
+    names = " and ".join(card.plugins.required)
+    if not names:
+        return WeightsError(error.message, where=str(path), problems=error.problems, hint=error.hint)
+    hints = [*error.hint, f"install {names} with the code that trained the weights"]
+    return PluginError(error.message, where=str(path), problems=error.problems, hint=hints)
 
 
 def _shown(path: Path) -> Path:
