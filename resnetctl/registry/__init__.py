@@ -5,6 +5,7 @@ into one `PluginError` that names distribution and version. The core's own objec
 If two distributions have one name, it is a clash, and `dist:name` chooses between them; a built-in always wins.
 """
 
+from resnetctl.registry.declared import not_installed
 from resnetctl.registry.index import (
     all_entries,
     disable_plugins,
@@ -39,6 +40,7 @@ __all__ = [
     "get",
     "guarded",
     "names",
+    "not_installed",
     "notice",
     "overlay",
     "owned",

@@ -6,23 +6,31 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from resnetctl.registry.first_party import OWN
 from resnetctl.registry.metadata import normal_name
 
+PROJECT = "pyproject.toml"
 MAX_BYTES = 1 << 20  # of a pyproject.toml
 
 
 def distribution_in(folder: Path) -> str | None:
     """Return the name of the distribution whose source is in `folder`, None when it has no readable pyproject."""
-    file = folder / "pyproject.toml"
+    name = project_in(folder).get("name")
+    return name if isinstance(name, str) else None
+
+
+def project_in(folder: Path) -> dict[str, Any]:
+    """Return the table `[project]` of the pyproject in `folder`; {} when there is none that can be read."""
+    file = folder / PROJECT
     try:
         if not file.is_file() or file.stat().st_size > MAX_BYTES:
-            return None
-        name = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"]
+            return {}
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return name if isinstance(name, str) else None
+        return {}
+    return project if isinstance(project, dict) else {}
 
 
 def folder_of(distribution: str) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
+from resnetctl.registry.declared import not_installed
 from resnetctl.registry.first_party import owner_of
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.registry.kinds import KINDS, Kind
@@ -100,7 +101,9 @@ def find(kind: Kind, name: str) -> Entry:
     ]
     if not matches:
         require_own_plugin(kind, name)
-        raise UsageError(f"no {kind} is called '{name}'", hint=[suggest(name, names(kind)), KINDS[kind].list_names()])
+        waiting = [one.hint for one in not_installed(name, kind) if one.name == bare]
+        hints = waiting or [suggest(name, names(kind))]
+        raise UsageError(f"no {kind} is called '{name}'", hint=[*hints, KINDS[kind].list_names()])
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:
         for other in matches:

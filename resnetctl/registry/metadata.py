@@ -55,19 +55,26 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
 
 
 def entry_points(group: str) -> Iterator[Any]:
-    """Yield the entry points of a group, of the first distribution of each name on the path.
+    """Yield the entry points of a group.
 
     `importlib.metadata.entry_points` fails for all distributions when one of them has no name.
     """
-    from importlib.metadata import distributions
-
-    seen = set()
     for dist in distributions():
         with contextlib.suppress(Exception):  # a damaged distribution has no entries, and must not hide the others
+            yield from [point for point in dist.entry_points if point.group == group]
+
+
+def distributions() -> Iterator[Any]:
+    """Yield the first distribution of each name on the path."""
+    from importlib import metadata
+
+    seen = set()
+    for dist in metadata.distributions():
+        with contextlib.suppress(Exception):  # as in `entry_points`
             name = _from_folder(dist)[0] or dist.name
             if name not in seen:
                 seen.add(name)
-                yield from [point for point in dist.entry_points if point.group == group]
+                yield dist
 
 
 def normal_name(name: str) -> str:

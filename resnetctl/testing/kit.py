@@ -96,10 +96,15 @@ def select(target: str | None) -> list[Entry]:
     entries = registry.all_entries()
     if target is None:
         return [entry for entry in entries if entry.status != "disabled"]
-    name = distribution_in(Path(target)) or target  # the folder of a plugin that is installed stands for its name
+    name = name_of(target)
     spellings = {name, name.lower().replace("_", "-")}  # a distribution's name has several spellings
     chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
+        waiting = registry.not_installed(name)
+        if waiting:
+            raise UsageError(
+                f"no plugin and no distribution with plugins is called '{target}'", hint=[one.hint for one in waiting]
+            )
         _refuse_folder(target)
         if is_path(target):
             raise UsageError("no such folder", where=target, hint=Call("plugins list"))
@@ -109,6 +114,11 @@ def select(target: str | None) -> list[Entry]:
             hint=[*filter(None, [closest(target, known)]), Call("plugins list")],
         )
     return chosen
+
+
+def name_of(target: str | None) -> str:
+    """Return the name that a target of `select` stands for: the folder of a plugin stands for its distribution."""
+    return "" if target is None else distribution_in(Path(target)) or target
 
 
 def _refuse_folder(target: str) -> None:

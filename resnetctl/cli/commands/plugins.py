@@ -32,6 +32,8 @@ def list_plugins(parsed: Parsed[PluginsListOptions]) -> None:
         if row["reason"]:
             name = f"{row['kind']} {row['name']} of {row['distribution']} {row['version']}"
             streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
+    for declared in registry.not_installed(kind=parsed.options.kind):
+        streams.say(streams.notice(str(declared)))
 
 
 def show(parsed: Parsed[PluginsShowOptions]) -> None:
@@ -50,6 +52,7 @@ def show(parsed: Parsed[PluginsShowOptions]) -> None:
 
 def check(parsed: Parsed[PluginsCheckOptions]) -> None:
     """Run `plugins check`."""
+    from resnetctl import registry
     from resnetctl.cli.screen.loading import check_folder
     from resnetctl.cli.screen.progress import watch
     from resnetctl.tasks.plugins.reports import CheckReport
@@ -57,6 +60,8 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
     from resnetctl.testing.findings import notes
 
     entries = kit.select(parsed.options.target)
+    for declared in registry.not_installed(kit.name_of(parsed.options.target)):
+        streams.say(streams.notice(str(declared)))
     check_folder()
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]

@@ -140,6 +140,8 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         return super().resolve_command(ctx, args)
 
     def _unknown(self, ctx: Any, word: str) -> NoReturn:
+        from resnetctl import registry
+
         path = path_of(ctx)
         if word.startswith("-"):
             raise errors.UsageError(f"{path} has no option {word}", hint=f"{path} --help")
@@ -147,4 +149,5 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         params = {name: getattr(self.get_command(ctx, name), "params", []) for name in known}
         owners = [name for name, items in params.items() if any(flag in item.opts for item in items)]
         hint = f"{path} {owners[0]} {flag}" if len(owners) == 1 else hints.suggest(word, known)
-        raise errors.UsageError(f"no command '{path} {word}'", hint=[hint, f"{path} --help"])
+        waiting = [one.hint for one in registry.not_installed(word, "command") if one.name == word]
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[*waiting, hint, f"{path} --help"])

@@ -43,7 +43,9 @@ def _only_kind(name: str) -> Kind:
     kinds = list(dict.fromkeys(entry.kind for entry in registry.all_entries() if entry.name == bare))
     if not kinds:
         known = {known for kind in KINDS for known in registry.names(kind)}
-        raise UsageError(f"no plugin is called '{name}'", hint=[suggest(name, known), Call("plugins list")])
+        waiting = [one.hint for one in registry.not_installed(name) if one.name == bare]
+        hints = waiting or [suggest(name, known)]
+        raise UsageError(f"no plugin is called '{name}'", hint=[*hints, Call("plugins list")])
     if len(kinds) > 1:
         raise UsageError(
             f"'{name}' is the name of several kinds: {', '.join(kinds)}",

@@ -1,0 +1,94 @@
+"""An entry point that was added to the pyproject of an editable plugin is named, with the line that installs it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resnetctl import registry
+from resnetctl.cli.app import app
+from resnetctl.config.layers import from_recipe
+from resnetctl.errors import UsageError
+from resnetctl.registry.declared import not_installed
+from resnetctl.tasks.plugins.listing import describe
+from resnetctl.testing import kit
+
+Editable = Callable[..., Path]
+POINTS = """
+[project.entry-points."resnetctl.archs"]
+net = "plug_net:net"
+deep = "plug_net:deep"
+[project.entry-points."resnetctl.recipes"]
+quick = "plug_net:QUICK"
+[project.entry-points."resnetctl.commands"]
+greet = "plug_net:greet"
+[project.entry-points."console_scripts"]
+other = "plug_net:main"
+"""
+
+
+@pytest.fixture
+def source(editable: Editable) -> Path:
+    """The folder of the editable plugin `my-nets`: `net` is installed, what else `POINTS` has is not."""
+    folder = editable("my-nets", "plug_net:net")
+    with (folder / "pyproject.toml").open("a") as file:
+        file.write(POINTS)
+    return folder
+
+
+def test_what_was_added_later_is_found_by_kind_by_name_and_by_distribution(source: Path) -> None:
+    every = [(one.kind, one.name) for one in not_installed("my-nets")]
+    assert every == [("arch", "deep"), ("recipe", "quick"), ("command", "greet")]
+    assert [one.name for one in not_installed(kind="arch")] == ["deep"]
+    for name, count in {"deep": 1, "my-nets:deep": 1, "My_Nets": 3, "other": 0, "net": 0, "their-nets:deep": 0}.items():
+        assert len(not_installed(name)) == count, name
+    (deep,) = not_installed("deep")
+    line = f"pip install -e {source}"
+    assert deep.hint == f"{line}    arch 'deep' is in {source / 'pyproject.toml'}, but not installed"
+    assert str(deep).endswith(f"but not installed: {line}")
+
+
+def test_an_entry_that_moved_to_another_object_is_found(source: Path) -> None:
+    file = source / "pyproject.toml"
+    file.write_text(file.read_text().replace("plug_net:net", "plug_net:other"))
+    assert [one.name for one in not_installed(kind="arch")] == ["net", "deep"]
+
+
+def test_plugins_that_are_switched_off_and_damaged_files_are_passed_over(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESNETCTL_PLUGINS", "none")
+    assert not_installed() == []
+    monkeypatch.setenv("RESNETCTL_PLUGINS", "my-nets")
+    assert len(not_installed()) == 3
+    for text in ("", "[project", '[project]\nname = "my-nets"\nentry-points = 7', POINTS.replace("my-nets", "theirs")):
+        (source / "pyproject.toml").write_text(text)
+        assert not_installed() == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: registry.find("arch", "deep"),
+        lambda: registry.find("arch", "my-nets:deep"),
+        lambda: from_recipe("quick"),
+        lambda: describe("deep"),
+        lambda: kit.select("deep"),
+        lambda: kit.select("my-nets:deep"),
+    ],
+    ids=["find", "of a distribution", "recipe", "show", "check", "check of a distribution"],
+)
+def test_an_unknown_name_says_where_it_is_declared_and_how_to_install_it(
+    source: Path, use: Callable[[], object]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        use()
+    assert str(caught.value.hint[0]).startswith(f"pip install -e {source}    ")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("line", ["plugins list --kind arch", "greet", "train --arch deep --data digits"])
+def test_the_command_line_says_so_too(source: Path, line: str) -> None:
+    result = CliRunner().invoke(app, line.split())
+    assert f"pip install -e {source}" in result.stderr
