@@ -4,6 +4,7 @@ parse -> layers -> `draft` -> (dataset card, weights card) -> `Draft.settled`. T
 draft, so mistakes are reported before PyTorch is imported or data is fetched. The tasks receive the draft.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from resnetctl.config.layers import Layer, Resolved, from_environment, from_reci
 from resnetctl.config.origins import is_by_hand, located
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
 from resnetctl.errors import PluginError, UsageError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.registry import Kind
 from resnetctl.spec import DatasetCard, WeightsCard
 from resnetctl.system.settings import Settings
@@ -142,7 +143,26 @@ def _require_names(config: TrainConfig, asked: Layer) -> None:
     for key, (kind, name) in names.items():
         if name and name not in registry.names(kind):
             with located(asked.origins, keys=[key]):
+                _require_one(kind, name)
                 registry.find(kind, name)
+
+
+def _require_one(kind: Kind, name: str) -> None:
+    """Raise `UsageError` for the names of several policies, such as `shift+mixup`, where one is needed."""
+    parts = re.split(r"\s*[+,]\s*", name)
+    if kind == "policy" and len(parts) > 1 and set(parts) <= set(registry.names("policy")):
+        raise UsageError(
+            f"'{name}' names {len(parts)} policies, and a run uses one at a time",
+            hint=[
+                Call(
+                    "plugins new",
+                    ("my-policy",),
+                    {"kind": "policy"},
+                    note="starts a policy of your own; it may do both",
+                ),
+                Setting("augment_after", parts[-1], note="with augment_until: the second policy after an epoch"),
+            ],
+        )
 
 
 def _of_finetune(asked: Layer) -> list[str]:

@@ -12,7 +12,7 @@ from resnetctl.config.draft import draft
 from resnetctl.config.layers import Layer, from_file, together
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, PluginError, UsageError
-from resnetctl.hints import Setting
+from resnetctl.hints import Setting, in_shell
 from resnetctl.spec import Arch, DatasetCard, ImageSpec, Plugins, Scalar, WeightsCard
 from resnetctl.system import settings
 
@@ -35,6 +35,22 @@ def weights(size: int = 224) -> WeightsCard:
         config_sha256="",
         version="0",
     )
+
+
+@pytest.mark.parametrize("name", ["shift+standard", "shift,standard", "standard, shift", "shift+none+standard"])
+@pytest.mark.parametrize("key", ["augment", "augment_after"])
+def test_names_of_several_policies_are_refused_with_what_to_do(key: str, name: str) -> None:
+    with pytest.raises(UsageError, match="policies, and a run uses one at a time") as caught:
+        to_train(from_sets(["epochs=4", "augment_until=2"]), from_flags({key: name}, {key: "--augment"}))
+    assert [in_shell(hint).partition("  ")[0] for hint in caught.value.hint] == [
+        "resnetctl plugins new my-policy --kind policy",
+        f"--augment-after {name.rpartition('+')[2].rpartition(',')[2].strip()}",
+    ]
+
+
+def test_an_unknown_part_of_a_joined_name_is_an_unknown_policy() -> None:
+    with pytest.raises(UsageError, match=r"no policy is called 'shift\+shake'"):
+        to_train(from_sets(["augment=shift+shake"]))
 
 
 def test_the_data_set_the_keys_that_the_user_left_open() -> None:
