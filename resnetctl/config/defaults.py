@@ -240,6 +240,7 @@ def final_arch(model: ModelConfig) -> Arch:
         arch,
         block=block,
         block_args=block_args,
+        summary=arch.summary if block == arch.block else f"{arch.name} with block {block}",
         stem=model.stem or arch.stem,
         activation=model.activation or arch.activation,
         norm=model.norm or arch.norm,

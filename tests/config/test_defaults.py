@@ -208,6 +208,7 @@ def test_help_texts_of_defaults_name_the_values_that_the_rules_give() -> None:
 def test_the_block_of_the_arch_keeps_its_arguments() -> None:
     assert final_arch(ModelConfig(arch="net", block="basic")) == NET
     assert final_arch(ModelConfig(arch="net", block="preact_basic")).block_args == {}
+    assert final_arch(ModelConfig(arch="net", block="preact_basic")).summary == "net with block preact_basic"
 
 
 def arch_of(**model: Any) -> Arch:
