@@ -218,7 +218,11 @@ def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
 
 
 def _swapped(arch: Arch) -> str:
-    """Return the block's name if the config replaced the block of the registered arch, else an empty string."""
+    """Return the block's name if the config replaced the block of the registered arch, else an empty string.
+
+    A compressed network keeps the block of its arch: `resnet20` of `resnet20-blocks-2-2-2-channels`.
+    """
+    base = arch.name.removesuffix("-channels").partition("-blocks-")[0]
     with contextlib.suppress(ResnetctlError):  # weights may name an arch that is not registered here
-        return "" if registry.get("arch", arch.name).block == arch.block else arch.block
+        return "" if registry.get("arch", base).block == arch.block else arch.block
     return ""

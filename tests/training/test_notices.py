@@ -19,6 +19,24 @@ def remarked(*sets: str) -> list[str]:
     return [notice.text for notice in remarks(settled, fresh_state(settled, fresh_model(settled)))]
 
 
+@pytest.mark.parametrize(
+    ("name", "block", "shown"),
+    [
+        ("resnet20", "basic", ""),
+        ("resnet20", "preact_basic", "preact_basic"),
+        ("resnet20-blocks-2-2-2", "basic", ""),
+        ("resnet20-blocks-2-2-2", "preact_basic", "preact_basic"),
+        ("resnet20-blocks-2-2-2-channels", "preact_basic", "preact_basic"),
+        ("of-nobody", "preact_basic", ""),
+    ],
+)
+def test_the_first_line_names_a_block_that_is_not_that_of_the_arch(name: str, block: str, shown: str) -> None:
+    """Also for a network that `compress` made smaller."""
+    settled = job()
+    settled = dataclasses.replace(settled, arch=dataclasses.replace(settled.arch, name=name, block=block))
+    assert started(settled, fresh_state(settled, fresh_model(settled)), run=None).block == shown
+
+
 def test_ordinary_settings_get_no_notice() -> None:
     assert remarked("threads=1") == []
 
