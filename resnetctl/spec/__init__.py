@@ -7,6 +7,7 @@ from resnetctl.spec.base import Card
 from resnetctl.spec.calibration import Calibration, Familiar
 from resnetctl.spec.cards import (
     MAX_PIXELS,
+    NOTHING,
     SPLITS,
     Activation,
     Arch,
@@ -60,6 +61,7 @@ from resnetctl.spec.vectors import VectorSpec
 __all__ = [
     "IGNORE",
     "MAX_PIXELS",
+    "NOTHING",
     "SPLITS",
     "TRUTHS",
     "WHOLE_PICTURE",

@@ -231,6 +231,9 @@ class HeadCard(Card):
             self._put(vector=VectorSpec.from_json(self.vector))
 
 
+NOTHING: Mapping[str, str] = MappingProxyType({"name": "", "digest": ""})
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightsCard(Card):
     """The description inside a weights file. It has no time, host, path or run name.
@@ -239,7 +242,8 @@ class WeightsCard(Card):
         arch: the whole arch, with `stem` resolved.
         classes: names in output order.
         image: preprocessing that the weights expect.
-        trained_on: `{"name": dataset, "digest": digest of its train split}`; empty for imported weights.
+        trained_on: `{"name": dataset, "digest": digest of its train split}`; empty for imported weights, and `NOTHING`
+            before any training.
         split: how val was drawn from train; None if the dataset has its own val split, or val is off.
         metrics: measured during training, e.g. `{"epoch": 9, "val_top1": 0.91}`.
         calibration: temperature, prediction sets and what is familiar; None if val had too few images.

@@ -139,7 +139,7 @@ def _seen(job: Job, card: WeightsCard) -> str:
     data, digest = job.store.card, card.trained_on.get("digest", "")
     if job.split is None:
         return ""
-    if not digest:
+    if not card.trained_on:
         is_known = set(card.classes) == set(job.classes)
         return "the weights do not say which images they have trained on; if images of val were among them," * is_known
     is_same = digest == data.digests.get("train")

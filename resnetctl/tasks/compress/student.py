@@ -17,7 +17,7 @@ from resnetctl.data.store import Store
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError, WeightsError
 from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import ResNet, build
-from resnetctl.spec import Plugins, WeightsCard
+from resnetctl.spec import NOTHING, Plugins, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.compress.judge import Judge
@@ -154,7 +154,7 @@ def _fresh(name: str, whole: WeightsCard, *, seed: int) -> Student:
         whole,
         arch=arch,
         plugins=Plugins(required=needed, used=needed),
-        trained_on={},
+        trained_on=NOTHING,
         split=None,
         metrics={},
         calibration=None,

@@ -16,7 +16,7 @@ from resnetctl.data.store import open_store
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import ResnetctlError, UsageError, WeightsError
 from resnetctl.models.resnet import build
-from resnetctl.spec import HeadCard, Plugins
+from resnetctl.spec import NOTHING, HeadCard, Plugins
 from resnetctl.system import settings
 from resnetctl.tasks.compress import CompressReport, goals, student, variants
 from resnetctl.tasks.compress.student import open_student, seen_notices, settled_name
@@ -195,7 +195,14 @@ def test_a_fresh_student_follows_from_the_seed(run: runs.RunDir) -> None:
     whole = read_header(run.weights)
     opened = [open_student("tiny", whole, settings=settings.load(), seed=seed) for seed in (0, 0, 1)]
     assert opened[0].data == opened[1].data != opened[2].data
-    assert (opened[0].card.trained_on, opened[0].card.split, opened[0].sha256) == ({}, None, "")
+    assert (opened[0].card.trained_on, opened[0].card.split, opened[0].sha256) == (NOTHING, None, "")
+
+
+def test_a_fresh_student_has_not_seen_val_and_an_imported_one_may_have(run: runs.RunDir) -> None:
+    for name, student_of, seen in (("fresh", "tiny", False), ("imported", write(arch=ARCH), True)):
+        rc.compress("first", student=student_of, name=name, **SHORT)
+        stage = settings.load().runs_dir / name / "stages" / "student-finetune"
+        assert read_card(stage / "model.safetensors").val_seen == seen
 
 
 def test_a_student_that_has_seen_val_is_remarked(run: runs.RunDir) -> None:
