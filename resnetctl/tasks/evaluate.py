@@ -140,6 +140,7 @@ def evaluate(
             *split_notices(store, opened.card, requested=split, used=images.split),
             *_warnings(report, split=images.split),
             *_unlike_training(tta, store),
+            *_resized_twice(store, opened.card),
             *unchecked(gates, report),
             *said,
         ),
@@ -193,6 +194,18 @@ def _unlike_training(tta: Tta, store: Store) -> Iterator[str]:
     """Yield that mirroring changes what an image of this dataset shows."""
     if tta == "flip" and not store.card.defaults.get("mirror", True):
         yield f"a mirrored image of '{store.card.name}' may belong to another class, so that flip can do harm"
+
+
+def _resized_twice(store: Store, card: WeightsCard) -> Iterator[str]:
+    """Yield that `predict` gets other pixels from a file than the store: those were resized once more, to be stored."""
+    stored, size = store.card.image.resize, card.image.resize
+    if stored == size or store.card.name in registry.names("dataset"):  # the pictures of a built-in have one size
+        return
+    verb = "reduced" if size < stored else "enlarged"
+    yield (
+        f"images are stored with {stored} px and {verb} to {size} px here, where `predict` resizes a file at once: its "
+        f"answers may differ a little; `data add` with {size} px makes the pixels the same"
+    )
 
 
 def _incomparable(reference: Published, store: Store, images: ImageSet, card: WeightsCard) -> Iterator[str]:

@@ -295,6 +295,16 @@ def test_a_folder_with_other_classes_is_refused(store: Store) -> None:
         evaluate(None, settings=settings.load(), data="./photos")
 
 
+def test_images_that_are_resized_twice_are_told_since_predict_resizes_them_once(store: Store) -> None:
+    weights = Path("small.safetensors")
+    small = card(store, image=dataclasses.replace(IMAGE, size=4, resize=4))
+    weights.write_bytes(to_bytes(network().state_dict(), small))
+    notices = evaluate(weights, settings=settings.load()).notices
+    assert ["stored with 8 px and reduced to 4 px" in text for text in notices if "px" in text] == [True]
+    weights.write_bytes(to_bytes(network().state_dict(), card(store)))
+    assert not any("px" in text for text in evaluate(weights, settings=settings.load()).notices)
+
+
 def test_a_published_accuracy_is_named_with_what_differs(store: Store) -> None:
     make_run(card(store))
     assert evaluate(None, settings=settings.load()).to_json()["published"] is None
