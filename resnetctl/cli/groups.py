@@ -41,6 +41,8 @@ def show_results(report: "SweepReport", *, as_json: bool, next_step: bool = Fals
         tables.table(["seed", "val acc"], [(seed, tables.percent(accuracy)) for seed, accuracy in seeds])
     if report.against is not None:
         streams.result("\n" + _other(report.settings[0].label, report.against))
+    for text in report.plugins:
+        streams.say(streams.notice(text))
     states = [f"{number} {state}" for state, number in report.states.items() if number]
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
     if next_step:

@@ -2,36 +2,96 @@
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 MAX_FILES = 2000
 MAX_BYTES = 1 << 22  # of one file
 HEX = 16
+SHOWN = 3  # names of files
+Digests = Mapping[str, str] | str  # by file; runs of an earlier version have one of all files together
 
 
-def code_digests(distributions: Iterable[str]) -> dict[str, str]:
-    """Return a digest of all Python files of each distribution's packages; those without such files are left out.
+def code_digests(distributions: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return a digest of each Python file that matters, by distribution; those without such files are left out.
 
-    No module is imported.
+    The files that matter are the modules that this process has imported; all files, if it has imported none. A file
+    that is edited later keeps its digest in this process, which does not import it again. No module is imported.
     """
-    found = {name: _digest(name) for name in distributions}
-    return {name: digest for name, digest in found.items() if digest}
+    found = {name: _of_imported(name) for name in distributions}
+    return {name: digests for name, digests in found.items() if digests}
 
 
-def edited(recorded: Mapping[str, str]) -> list[str]:
-    """Return the distributions that are installed with other code than `code_digests` recorded."""
-    now = code_digests(recorded)
-    return [name for name, digest in recorded.items() if name in now and now[name] != digest]
+def edited(recorded: Mapping[str, Digests]) -> list[str]:
+    """Return the distributions that are installed with other code than `code_digests` recorded.
+
+    A text such as `mine (mine/blocks.py)` names the changed files, where they are known.
+    """
+    changes = {name: _changed_files(name, then) for name, then in recorded.items()}
+    return [named_files(name, files) for name, files in changes.items() if files is not None]
 
 
-def _digest(name: str) -> str:
-    files = sorted(_files(name))
-    if not files or len(files) > MAX_FILES:
+def named_files(distribution: str, files: Iterable[str]) -> str:
+    """Return a distribution with some of its files in brackets: `mine (mine/blocks.py)`."""
+    names = sorted(files)
+    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return f"{distribution} ({', '.join([*names[:SHOWN], *more])})" if names else distribution
+
+
+def forget_code() -> None:
+    """Forget the digests of this process, because modules may be imported again."""
+    _first_digest.cache_clear()
+
+
+def _changed_files(name: str, then: Digests) -> list[str] | None:
+    """Return the files that are not as they were; [] if they are not known, None if the code is the same."""
+    files = dict(_files(name))
+    if not files:
+        return None
+    if isinstance(then, str):
+        now = _of_all(files)
+        return [] if now and now != then else None
+    return [label for label, digest in then.items() if _of_file(files.get(label)) != digest] or None
+
+
+def _of_imported(name: str) -> dict[str, str]:
+    files = dict(_files(name))
+    roots = {label.partition("/")[0].removesuffix(".py") for label in files}
+    modules = [module for key, module in [*sys.modules.items()] if key.partition(".")[0] in roots]
+    loaded = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
+    own = {label: path for label, path in files.items() if path.resolve() in loaded} or files
+    if len(own) > MAX_FILES:
+        return {}
+    digests = {label: _first_digest(path) for label, path in sorted(own.items())}
+    return digests if all(digests.values()) else {}
+
+
+def _of_file(path: Path | None) -> str:
+    """Return the digest of a file, "" if there is none that can be read."""
+    try:
+        if path is None or path.stat().st_size > MAX_BYTES:
+            return ""
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:HEX]
+    except OSError:
+        return ""
+
+
+@cache
+def _first_digest(path: Path) -> str:
+    """Return the digest that a file had when this process first asked for it."""
+    return _of_file(path)
+
+
+def _of_all(files: Mapping[str, Path]) -> str:
+    """Return one digest of all files, as earlier versions recorded it; "" if a file cannot be read."""
+    if len(files) > MAX_FILES:
         return ""
     total = hashlib.sha256()
-    for label, path in files:
+    labels = {(label if "/" in label else label.removesuffix(".py")): path for label, path in files.items()}
+    for label, path in sorted(labels.items()):
         try:
             if path.stat().st_size > MAX_BYTES:
                 return ""
@@ -58,5 +118,5 @@ def _files(name: str) -> set[tuple[str, Path]]:
         for folder in map(Path, spec.submodule_search_locations or ()):
             files |= {(f"{root}/{path.relative_to(folder).as_posix()}", path) for path in folder.rglob("*.py")}
         if not spec.submodule_search_locations and spec.origin:
-            files.add((root, Path(spec.origin)))
+            files.add((f"{root}.py", Path(spec.origin)))
     return files

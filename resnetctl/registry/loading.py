@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 from resnetctl.errors import PluginError, ResnetctlError, is_out_of_memory, own_line
 from resnetctl.hints import Call
+from resnetctl.registry.code import forget_code
 from resnetctl.registry.index import distribution_of, find, overlaid, owned, read_entries
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.metadata import Entry
@@ -46,6 +47,7 @@ def refresh() -> None:
     """Clear the caches of entries and objects, e.g. after a plugin was installed into this process's environment."""
     read_entries.cache_clear()
     _load.cache_clear()
+    forget_code()
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting
+from resnetctl.registry.code import Digests
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
 from resnetctl.runs.log import read_lines, to_document, to_line
 from resnetctl.runs.summary import checked
@@ -91,10 +92,20 @@ class RunDir:
             problems = error.problems or (error.message,)
             raise ConfigError("the run's config cannot be read", where=str(self.config), problems=problems) from None
 
-    def code(self) -> dict[str, str]:
-        """Return the digest of the code of each plugin that the run used; {} if that was not recorded."""
+    def code(self) -> dict[str, Digests]:
+        """Return the digests of the code of each plugin that the run used; {} if they were not recorded."""
         recorded = self.environment().get("code")
-        return {str(name): str(digest) for name, digest in recorded.items()} if isinstance(recorded, dict) else {}
+        return {
+            str(name): {str(file): str(one) for file, one in digest.items()}
+            if isinstance(digest, dict)
+            else str(digest)
+            for name, digest in (recorded.items() if isinstance(recorded, dict) else ())
+        }
+
+    def plugins(self) -> dict[str, str]:
+        """Return the version of each plugin that the run used; {} if they were not recorded."""
+        recorded = self.environment().get("plugins")
+        return {str(name): str(one) for name, one in recorded.items()} if isinstance(recorded, dict) else {}
 
     def sources(self) -> dict[str, str]:
         """Return the origin of each config value, by dotted key."""

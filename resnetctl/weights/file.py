@@ -17,6 +17,7 @@ from resnetctl import registry
 from resnetctl.errors import ConfigError, ResnetctlError, WeightsError
 from resnetctl.fields import read_json
 from resnetctl.hints import Call
+from resnetctl.registry.code import Digests
 from resnetctl.spec import WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.plain_files import open_regular
@@ -48,7 +49,7 @@ class Header:
     card: WeightsCard
     sha256: str
     layout: Layout
-    code: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Digests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class LoadedWeights:
     path: Path
     state: Mapping[str, "Tensor"]
     card: WeightsCard
-    code: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, Digests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError
 from resnetctl.hints import Hint
-from resnetctl.registry.code import edited
+from resnetctl.registry.code import Digests, edited
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.spec import WeightsCard
 
@@ -51,7 +51,7 @@ def has_plugins(card: WeightsCard) -> bool:
 
 
 def explained(
-    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, str] | None = None
+    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, Digests] | None = None
 ) -> ResnetctlError:
     """Return `error`, or a `PluginError` that says what has changed in a plugin since the weights were written.
 
@@ -73,7 +73,7 @@ def explained(
 
 
 def unbuildable(
-    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, str] | None = None
+    error: ResnetctlError, card: WeightsCard, *, path: Path, code: Mapping[str, Digests] | None = None
 ) -> ResnetctlError:
     """Return the error for weights whose network cannot be built from their card: no config of the user is wrong.
 

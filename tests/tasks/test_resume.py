@@ -249,7 +249,7 @@ def test_a_block_with_a_renamed_parameter_is_one_error_with_keys_file_and_versio
     registry.refresh()
     error = caught.value
     other = "the weights were written with odd 1.2, and 1.3 is installed"
-    edited = "the code of odd was changed since the weights were trained"
+    edited = "the code of odd (odd_block.py) was changed since the weights were trained"
     assert error.message.endswith(f"keys do not match the arch; {other if version == '1.3' else edited}")
     assert error.where == str(newest_file)
     assert error.problems[0].startswith("missing: layer1.0.door")

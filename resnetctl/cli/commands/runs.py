@@ -119,6 +119,8 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     tables.table(["key", *report.runs], [*config, *data, *results])
     if not config:
         streams.say("The configs are equal")
+    for text in report.plugins:
+        streams.say(streams.notice(text))
     if not report.same_val:
         streams.say(streams.notice(OTHER_VAL))
     if not report.same_test:

@@ -11,6 +11,7 @@ from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, find, matching, runs_in
 from resnetctl.runs.finding import is_pattern
 from resnetctl.runs.folder import GROUP
+from resnetctl.runs.plugins import mixed_plugins
 from resnetctl.tasks.runs.difference import environment_of
 from resnetctl.tasks.runs.listing import details, flat
 
@@ -28,6 +29,7 @@ class CompareReport(Report):
         data: name and digests of the data, where they differ, by dotted key.
         same_val, same_test: whether all runs that measured val, or test, did so on the same images.
         results: status, epochs, accuracies and seconds.
+        plugins: a sentence for each plugin of which the runs used several versions, or other code.
     """
 
     schema: ClassVar[str] = "resnetctl.runs.compare/1"
@@ -37,6 +39,7 @@ class CompareReport(Report):
     same_val: bool
     same_test: bool
     results: Mapping[str, tuple[Any, ...]]
+    plugins: tuple[str, ...] = ()
 
 
 def chosen(texts: Sequence[str], folder: Path) -> list[RunDir]:
@@ -85,6 +88,7 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
             for key in RESULTS
             if key not in OF_HEADS or any(row.get(key) is not None for row in rows)
         },
+        plugins=mixed_plugins(runs),
     )
 
 

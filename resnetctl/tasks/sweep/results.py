@@ -11,7 +11,9 @@ from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.report.curves import Curves
 from resnetctl.report.page import group_file
+from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
+from resnetctl.runs.plugins import mixed_plugins
 from resnetctl.spec import Card
 from resnetctl.tasks.sweep.work import progress
 from resnetctl.trust.seeds import (
@@ -65,7 +67,8 @@ class AgainstGroup(Card):
 class SweepReport(Report):
     """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`.
 
-    `against` is the comparison with another group, if it was asked for.
+    `against` is the comparison with another group, if it was asked for. `plugins` says of which plugins the runs of a
+    group used several versions, or other code.
     """
 
     schema: ClassVar[str] = "resnetctl.sweep.show/1"
@@ -74,6 +77,7 @@ class SweepReport(Report):
     states: Mapping[str, int]
     settings: tuple[SettingResult, ...]
     against: AgainstGroup | None = None
+    plugins: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield one line for each setting."""
@@ -119,6 +123,7 @@ def show(group: Group) -> SweepReport:
             )
             for place, (values, seeds) in enumerate(ranked)
         ),
+        plugins=tuple(f"{group.path}: {text}" for text in mixed_plugins(runs_in(group.path))),
     )
 
 
@@ -148,7 +153,8 @@ def compared(group: Group, other: Group) -> SweepReport:
         note = "in the same line as before adds the others" if grows else "in a new group of another name"
         raise UsageError(str(error), where=few, hint=Setting("seeds", FEWEST_SEEDS, note=note)) from None
     names = (best[0].label, best[1].label)
-    return replace(reports[0], against=AgainstGroup(path=str(other.path), settings=names, seeds=seeds))
+    against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds)
+    return replace(reports[0], against=against, plugins=reports[0].plugins + reports[1].plugins)
 
 
 def _data(group: Group) -> str:

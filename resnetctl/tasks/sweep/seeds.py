@@ -9,6 +9,7 @@ from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting
 from resnetctl.runs.group import Group, group_in
+from resnetctl.runs.plugins import require_same_plugins
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.points import config_of, plan_group, run_name
 from resnetctl.tasks.sweep.queued import from_queue, to_text
@@ -21,7 +22,7 @@ def plan_seeds(asked: Draft[TrainConfig], settings: Settings, *, seeds: int) -> 
 
     Raises:
         UsageError: the group has no name, or the one of that name was not made by `train --seeds`.
-        ConfigError: a config is wrong, or differs from that of the group.
+        ConfigError: a config is wrong or differs from that of the group, or a plugin has changed since its first run.
     """
     request, first = asked.request, asked.config.seed
     if request.name is None:
@@ -50,6 +51,8 @@ def _grow(group: Group, asked: Layer, each: list[dict[str, int]], *, settings: S
                 hint=Setting("name", "OTHER", note="makes a new group"),
             )
         known = [point["seed"] for point in points.values()]
+        if any(point["seed"] not in known for point in each):
+            require_same_plugins(group)
         for point, config in zip(each, wanted, strict=True):
             if point["seed"] not in known:
                 name = run_name(len(points), point, count=1)

@@ -12,7 +12,9 @@ from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import NonFinite, ResnetctlError
 from resnetctl.facts import EpochTimed, Notice, TrainFact
+from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
+from resnetctl.runs.plugins import changed_since
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
@@ -34,6 +36,7 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
         Stopped: a signal came; the run is saved, and another worker resumes it.
         ResnetctlError: a run cannot be trained. A run whose numbers are not finite is left out instead.
     """
+    yield from _changed_plugins(group)
     trainer = _quieted(group, trainer)
     if "search" in group.plan():
         yield from _search(group, settings, trainer=trainer)
@@ -52,6 +55,16 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
         if left:
             yield _with_others(left)
             return
+
+
+def _changed_plugins(group: Group) -> Iterator[Notice]:
+    """Yield a notice if the runs that are left will be trained with other plugins than those before them."""
+    if progress(group)["finished"] == group.total():
+        return
+    if changes := changed_since(runs_in(group.path)):
+        text = f"plugins have changed since the first runs of {group.path}, and its means will mix both"
+        hint = "a group of another name trains every run with the plugins of today"
+        yield Notice(f"{text}: {'; '.join(changes)}", hint=(hint,))
 
 
 def _search(group: Group, settings: Settings, *, trainer: Trainer) -> Iterator[TrainFact | Any]:

@@ -72,6 +72,16 @@ def test_two_groups_are_compared_by_welchs_test(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report.to_json()))["against"]["settings"] == ["all runs", "all runs"]
 
 
+def test_a_comparison_says_which_of_the_two_groups_mixes_versions_of_a_plugin(tmp_path: Path) -> None:
+    groups = [finished(tmp_path, name, [0.95, 0.96, 0.94]) for name in ("a", "b")]
+    for number, name in enumerate(groups[1].names()):
+        environment = {"plugins": {"own": f"0.{number // 2}"}}
+        (groups[1].run(name).path / "env.json").write_text(json.dumps(environment))
+    (text,) = compared(*groups).plugins
+    assert text.startswith(f"{groups[1].path}: the runs were trained with different versions of own: 0.0 for 0-seed0")
+    assert compared(*groups).to_json()["plugins"] == [text]
+
+
 def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) -> None:
     three, two = finished(tmp_path, "a", [0.9, 0.8, 0.7]), finished(tmp_path, "b", [0.9, 0.8])
     for pair in ((three, two), (two, three)):
