@@ -4,12 +4,12 @@ import os
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
 from resnetctl.registry.first_party import OWN
-from resnetctl.registry.metadata import normal_name
+from resnetctl.registry.metadata import editable_folder, normal_name
 
 PROJECT = "pyproject.toml"
 MAX_BYTES = 1 << 20  # of a pyproject.toml
@@ -63,6 +63,24 @@ def install_hints(versions: Mapping[str, str]) -> list[str]:
             hints.append(f"pip install ./plugins/{normal_name(name)}    in a clone of resnetctl")
         else:
             hints.append(f"install {name} {wanted} from the folder or index where you have it: pip install ./FOLDER")
+    return hints
+
+
+def version_hints(versions: Mapping[str, str]) -> list[str]:
+    """Return how to install other versions of distributions than those that are installed.
+
+    A folder with the source of an editable install, or one here, is a line to paste only if it has that version.
+    """
+    hints = []
+    for name, wanted in versions.items():
+        try:
+            folder = editable_folder(distribution(name)) or folder_of(name)
+        except (PackageNotFoundError, ValueError):
+            folder = folder_of(name)
+        if folder is None or not folder.is_dir() or project_in(folder).get("version") == wanted:
+            hints += [install_line(folder)] if folder is not None and folder.is_dir() else install_hints({name: wanted})
+        else:
+            hints.append(f"check out the code of {wanted} in {folder}, then {install_line(folder)}")
     return hints
 
 

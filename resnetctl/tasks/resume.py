@@ -102,7 +102,7 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
     yield from _failure(run)
     job, state = _restored(run, _changed(config, run.sources(), change), checkpoints, settings=settings)
     yield from ready(job, state, team=team)
-    code = [f"the code of {name}" for name in edited(run.code())]
+    code = [f"the code of {name} was changed" for name in edited(run.code())]
     yield from _differences(checkpoints.snapshot, job, code, exact=change.exact, world_size=team.world_size)
     if epochs is not None and epochs != config.epochs and job.steps <= state.step:
         least = state.step // job.steps_per_epoch + 1

@@ -23,7 +23,7 @@ from resnetctl.system import storage
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import Layout, digest, read_layout
 from resnetctl.weights.checks import check_keys, require_finite
-from resnetctl.weights.plugins import require_plugins, unbuildable
+from resnetctl.weights.plugins import notice_versions, require_plugins, unbuildable
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float
     model.load_state_dict(dict(loaded.state))
     if card.channels:
         _require_fit(model, card, path)
+    notice_versions(card, path)
     return model.eval()
 
 
@@ -268,6 +269,7 @@ def instantiate_net(loaded: LoadedWeights) -> "nn.Module":
     except ResnetctlError as error:
         raise unbuildable(error, card, path=path, code=loaded.code) from error
     net.load_state_dict(dict(loaded.state))
+    notice_versions(card, path)
     return net.eval()
 
 

@@ -7,14 +7,14 @@ from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError
 from resnetctl.hints import Hint
 from resnetctl.registry.code import Digests, edited
-from resnetctl.registry.folders import install_hints, installed
+from resnetctl.registry.folders import install_hints, installed, version_hints
 from resnetctl.spec import WeightsCard
 
 NO_PLUGIN = "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin"
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
-    """Raise a `PluginError` when a distribution or the block is missing; give a notice of another version.
+    """Raise a `PluginError` when a distribution or the block is missing.
 
     Args:
         path: the weights file or the run, for the message.
@@ -36,8 +36,11 @@ def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) ->
     except UsageError as error:  # no installed distribution has it, and the card names none
         reason = f"these weights need the block '{card.arch.block}', and no installed package has it"
         raise PluginError(reason, where=str(path), hint=error.hint) from None
-    others = _other_versions(card)
-    if others and not resuming:  # a resume lists all differences itself
+
+
+def notice_versions(card: WeightsCard, path: Path) -> None:
+    """Give a notice if the network of the weights was built with another version of a plugin."""
+    if others := _other_versions(card):
         registry.notice(f"{_shown(path)} was written with {others}")
 
 
@@ -62,11 +65,13 @@ def explained(
     hints: list[Hint]
     changed = edited({name: digest for name, digest in (code or {}).items() if name in needed})
     if others:
-        reason, hints = f"the weights were written with {others}", [*install_hints(needed)]
+        here = installed(needed)
+        wanted = {name: version for name, version in needed.items() if here.get(name, version) != version}
+        reason, hints = f"the weights were written with {others}", [*error.hint, *version_hints(wanted)]
     elif changed:
         names = " and ".join(changed)
         reason = f"the code of {names} was changed since the weights were trained"
-        hints = [*error.hint, f"restore the code of {names} as it was then, or train again with the code of today"]
+        hints = [*error.hint, "restore the code as it was then, or train again with the code of today"]
     else:
         return error
     return PluginError(f"{error.message}; {reason}", where=str(path), problems=error.problems, hint=hints)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resnetctl.registry.folders import distribution_in, folder_of, install_hints, install_line
+from resnetctl.registry.folders import distribution_in, folder_of, install_hints, install_line, version_hints
 
 
 def source(folder: Path, name: str) -> Path:
@@ -51,3 +51,17 @@ def test_plugins_of_the_project_are_in_its_source(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (hint,) = install_hints({"resnetctl-lite": "0.1.0"})
     assert hint == "pip install ./plugins/resnetctl-lite    in a clone of resnetctl"
+
+
+def test_another_version_is_checked_out_before_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = source(tmp_path / "mine", "mine")
+    for text, hint in {
+        '\nversion = "1.2"': "pip install -e ./mine",
+        '\nversion = "1.3"': "check out the code of 1.2 in mine, then pip install -e ./mine",
+        "": "check out the code of 1.2 in mine, then pip install -e ./mine",  # the version is in the code
+    }.items():
+        (folder / "pyproject.toml").write_text(f'[project]\nname = "mine"{text}\n')
+        assert version_hints({"mine": "1.2"}) == [hint]
+    assert version_hints({"other": "1.2"})[0].startswith("install other 1.2 from the folder or index")
+    assert version_hints({}) == []

@@ -1,6 +1,7 @@
 """Weights whose plugin was edited under the same version: each verb names the file and says what has changed."""
 
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,26 @@ def test_a_renamed_argument_is_exit_4_and_says_that_the_code_was_changed(trained
     assert error.problems == ("'gain' is not an argument: did you mean 'gian'?",)
     assert str(error.where).startswith(str(trained.path / "checkpoints" if verb == "resume" else trained.weights))
     assert any("train again with the code of today" in str(hint) for hint in error.hint)
+
+
+def test_after_a_new_version_the_old_code_is_to_be_checked_out_and_the_arguments_are_named(
+    trained: RunDir, site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = site.parent / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text('[project]\nname = "odd"\nversion = "1.3"\n')
+    info = site / "odd-1.2.dist-info"
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.3\n")
+    (info / "direct_url.json").write_text(json.dumps({"dir_info": {"editable": True}, "url": source.as_uri()}))
+    renew()
+    with pytest.raises(ResnetctlError) as caught:
+        VERBS["eval"](trained)
+    assert caught.value.message.endswith("the weights were written with odd 1.2, and 1.3 is installed")
+    assert [str(hint) for hint in caught.value.hint] == [
+        "arguments of block 'odd': gian",
+        f"check out the code of 1.2 in {source}, then pip install -e {source}",
+    ]
+    assert caplog.messages == []  # no notice says it, too
 
 
 def test_a_file_far_from_its_run_knows_the_plugin_only(trained: RunDir, tmp_path: Path) -> None:

@@ -190,4 +190,4 @@ def test_an_edit_of_a_plugins_code_is_a_difference(monkeypatch: pytest.MonkeyPat
     run = trained("epochs=1")
     monkeypatch.setattr(verify_module, "edited", lambda recorded: ["own-block"])
     report = verified(run)
-    assert (report.passed, report.differences) == (True, ("the code of own-block",))
+    assert (report.passed, report.differences) == (True, ("the code of own-block was changed",))
