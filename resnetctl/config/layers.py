@@ -28,6 +28,9 @@ MAX_DOTS = 64  # in one key
 SHOWN = 20  # unknown keys in an error
 OF_ARCH = "the arch sets the number and the width of its blocks"
 COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # such as 0,05
+PART = re.compile(r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'""")  # of a key in TOML, bare or quoted
+KEY = rf"((?:{PART.pattern})(?:\s*\.\s*(?:{PART.pattern}))*)"
+ITEM, TABLE, LEAF = (re.compile(form % KEY) for form in (r"\s*\[\[\s*%s\s*\]\]", r"\s*\[\s*%s\s*\]", r"\s*%s\s*="))
 Config = TypeVar("Config", bound=BaseModel, covariant=True)
 # a layer that sets the key on the left removes the keys on the right from weaker layers
 SUPERSEDES = {
@@ -289,18 +292,23 @@ def places(text: str, name: str) -> dict[str, str]:
     counts: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\[([^\[\]]+)\]\]", line):
-            item = header.group(1).strip()
+        if header := ITEM.match(line):
+            item = _dotted(header.group(1))
             counts[item] = counts.get(item, -1) + 1
             table = f"{item}.{counts[item]}."
             lines.setdefault(item, f"{name}:{number}")
             lines[table.removesuffix(".")] = f"{name}:{number}"
-        elif header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            table = header.group(1).strip() + "."
+        elif header := TABLE.match(line):
+            table = _dotted(header.group(1)) + "."
             lines[table.removesuffix(".")] = f"{name}:{number}"
-        elif key := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
-            lines[table + key.group(1)] = f"{name}:{number}"
+        elif key := LEAF.match(line):
+            lines[table + _dotted(key.group(1))] = f"{name}:{number}"
     return lines
+
+
+def _dotted(key: str) -> str:
+    """Return a key of TOML, of bare and quoted parts, as a dotted key."""
+    return ".".join(part.strip("\"'") for part in PART.findall(key))
 
 
 def placed(values: Mapping[str, Any], places: Mapping[str, str], *, otherwise: str) -> Layer:

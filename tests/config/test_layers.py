@@ -22,6 +22,7 @@ from resnetctl.config.layers import (
     merge,
     nest,
     packaged_recipes,
+    places,
     recipes,
     resolve,
     to_toml,
@@ -85,10 +86,10 @@ def test_a_file_gives_values_and_line_numbers(toml: Any) -> None:
     assert parsed.origins["model.block_args.shortcut"] == f"{path}:9"
 
 
-def test_the_origin_of_a_value_without_its_own_line_is_that_of_its_table_or_the_file(toml: Any) -> None:
+def test_the_origin_of_a_value_is_its_line_or_that_of_its_table_or_the_file(toml: Any) -> None:
     path = toml('\noptim = { name = "adam" }\n[schedule]\n"name" = "linear"\n')
-    assert from_file(path).origins == {"optim.name": f"{path}:2", "schedule.name": f"{path}:3"}
-    path = toml('"lr" = 0.1\n')
+    assert from_file(path).origins == {"optim.name": f"{path}:2", "schedule.name": f"{path}:4"}
+    path = toml('"l\\u0072" = 0.1\n')
     assert from_file(path).origins == {"lr": str(path)}
 
 
@@ -391,3 +392,25 @@ def test_a_short_key_of_a_policy_works_in_a_file(tmp_path: Path) -> None:
     parsed = from_file(path)
     assert parsed.values == {"augment": "shift", "augment_args.reach": 0.25}
     assert parsed.origins["augment_args.reach"] == f"{path}:4"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('"model.block_args.ratio" = 1', "model.block_args.ratio"),
+        ("'model.block_args.ratio' = 1", "model.block_args.ratio"),
+        ('model."block_args" . ratio = 1', "model.block_args.ratio"),
+        ("model.'block_args.ratio' = 1", "model.block_args.ratio"),
+        ('[model."block_args"]', "model.block_args"),
+        ("[ model . block_args ]  # of the block", "model.block_args"),
+        ('[["items"]]', "items.0"),
+        ('"a key" = 1', "a key"),
+    ],
+)
+def test_a_key_in_quotes_has_a_place(text: str, key: str) -> None:
+    tomllib.loads(text)
+    assert places(f"# a comment\n{text}\n", "own.toml")[key] == "own.toml:2"
+
+
+def test_text_that_only_looks_like_a_key_has_no_place() -> None:
+    assert places('"no key"\n"a" "b" = 1\n= 2\n', "own.toml") == {}
