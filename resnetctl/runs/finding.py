@@ -69,19 +69,30 @@ def find(text: str | Path, folder: Path) -> RunDir:
     if is_last and alone:  # the run behind the link was removed, or the folder was moved without its links
         return alone[-1]
     names = [run.name for run in all_runs(folder)]
-    hint = suggest(str(text), names) if names else Call("train", settings={"data": "digits"}, note="trains a first run")
+    members = _members(text, folder)
+    hint = (
+        suggest(str(text), members or names)
+        if names
+        else Call("train", settings={"data": "digits"}, note="trains a first run")
+    )
     if is_last:
         message = "'last' is the newest run outside of groups, and there is none" if names else "there is no run yet"
         raise InputError(message, where=str(folder), hint=hint)
     if is_path(text) and not is_group(folder / Path(text).parts[0]):
         exists = expanded(text).exists()
-        close = closest(Path(text).name, names)
+        close = suggest(str(text), members) if members else closest(Path(text).name, names)
         raise InputError(
             "this is not a run" if exists else "no such file or folder",
             where=str(text),
             hint=[*([close] if close else []), Call("runs list")],
         )
     raise InputError(f"there is no run '{text}'", where=str(folder), hint=hint)
+
+
+def _members(text: str | Path, folder: Path) -> list[str]:
+    """Return what could stand for `text`: the runs in the group that it names, spelled as it spells the group."""
+    groups = [place.parent for place in _places(text, folder) if is_group(place.parent)]
+    return [str(Path(text).parent / run.path.name) for group in groups[:1] for run in runs_in(group)]
 
 
 def all_runs(folder: Path) -> list[RunDir]:

@@ -130,6 +130,21 @@ def test_runs_of_groups_are_found_by_the_name_of_the_group_and_their_own(tmp_pat
     assert caught.value.hint == ("did you mean 'five/1-seed1'?",)
 
 
+def test_a_missing_run_of_a_group_suggests_one_of_the_same_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_group(tmp_path / "runs", "gate", ("0-reduction2-seed0", "1-reduction4-seed0"))
+    make_group(tmp_path / "runs", "gate3", ("0-seed0",))
+    monkeypatch.chdir(tmp_path)
+    for start in ("gate", "runs/gate", "./runs/gate"):
+        with pytest.raises(InputError) as caught:
+            runs.find(f"{start}/0-seed0", Path("runs"))
+        assert str(caught.value.hint[0]) in (
+            f"did you mean '{Path(start)}/0-reduction2-seed0'?",
+            f"known: {Path(start)}/0-reduction2-seed0, {Path(start)}/1-reduction4-seed0",
+        )
+
+
 def test_a_newer_run_of_a_group_is_not_the_last_one(tmp_path: Path) -> None:
     set_start(make(tmp_path, "alone"), 0)
     make_group(tmp_path, "five", ("0-seed0",))
