@@ -5,7 +5,7 @@ into one `PluginError` that names distribution and version. The core's own objec
 If two distributions have one name, it is a clash, and `dist:name` chooses between them; a built-in always wins.
 """
 
-from resnetctl.registry.declared import not_installed
+from resnetctl.registry.declared import not_installed, other_versions
 from resnetctl.registry.index import (
     all_entries,
     disable_plugins,
@@ -42,6 +42,7 @@ __all__ = [
     "names",
     "not_installed",
     "notice",
+    "other_versions",
     "overlay",
     "owned",
     "passes",

@@ -10,7 +10,7 @@ from resnetctl import registry
 from resnetctl.cli.app import app
 from resnetctl.config.layers import from_recipe
 from resnetctl.errors import UsageError
-from resnetctl.registry.declared import not_installed
+from resnetctl.registry.declared import not_installed, other_versions
 from resnetctl.tasks.plugins.listing import describe
 from resnetctl.testing import kit
 
@@ -92,3 +92,20 @@ def test_an_unknown_name_says_where_it_is_declared_and_how_to_install_it(
 def test_the_command_line_says_so_too(source: Path, line: str) -> None:
     result = CliRunner().invoke(app, line.split())
     assert f"pip install -e {source}" in result.stderr
+
+
+def test_a_version_in_the_pyproject_that_is_not_installed_is_named(source: Path) -> None:
+    assert other_versions("my-nets") == []  # the pyproject names none
+    file = source / "pyproject.toml"
+    text = file.read_text()
+    for version, count in {"1.2": 0, "1.2.0": 0, "1.3": 1}.items():
+        file.write_text(text.replace('name = "my-nets"', f'name = "my-nets"\nversion = "{version}"'))
+        for name in ("my-nets", "My_Nets", "net", "my-nets:net"):
+            assert len(other_versions(name)) == count, (version, name)
+    assert other_versions("their-nets") == other_versions("their-nets:net") == other_versions("deep") == []
+    line = f"my-nets: {file} says 1.3, installed is 1.2: pip install -e {source}"
+    assert str(other_versions("my-nets")[0]) == line
+    listed = CliRunner().invoke(app, ["plugins", "list", "--kind", "schedule"])
+    checked = CliRunner().invoke(app, ["plugins", "check", "my-nets"])
+    for result in (listed, checked):
+        assert line in " ".join(result.stderr.split())

@@ -32,8 +32,8 @@ def list_plugins(parsed: Parsed[PluginsListOptions]) -> None:
         if row["reason"]:
             name = f"{row['kind']} {row['name']} of {row['distribution']} {row['version']}"
             streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
-    for declared in registry.not_installed(kind=parsed.options.kind):
-        streams.say(streams.notice(str(declared)))
+    for waiting in [*registry.not_installed(kind=parsed.options.kind), *registry.other_versions()]:
+        streams.say(streams.notice(str(waiting)))
 
 
 def show(parsed: Parsed[PluginsShowOptions]) -> None:
@@ -60,8 +60,9 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
     from resnetctl.testing.findings import notes
 
     entries = kit.select(parsed.options.target)
-    for declared in registry.not_installed(kit.name_of(parsed.options.target)):
-        streams.say(streams.notice(str(declared)))
+    name = kit.name_of(parsed.options.target)
+    for waiting in [*registry.not_installed(name), *registry.other_versions(name)]:
+        streams.say(streams.notice(str(waiting)))
     check_folder()
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]
