@@ -169,8 +169,8 @@ def _unusable(matches: list[Entry]) -> PluginError:
         return PluginError(
             f"{first.kind} '{first.name}' is in {owner}, which is switched off",
             hint=[
-                f"RESNETCTL_PLUGINS={first.distribution}",
                 Setting("no_plugins", note="switches plugins off: leave it out"),
+                f"RESNETCTL_PLUGINS={first.distribution}",
             ],
         )
     return PluginError(

@@ -39,7 +39,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         config=job.config,
         origins=job.origins,
         arch=job.arch,
-        block=_swapped(job.arch),
+        block=swapped_block(job.arch),
         params=sum(parameter.numel() for parameter in state.model.parameters()),
         image_size=job.image.size,
         train_images=len(job.train),
@@ -217,7 +217,7 @@ def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
         yield Notice(f"progressive resizing does nothing here: {reason}")
 
 
-def _swapped(arch: Arch) -> str:
+def swapped_block(arch: Arch) -> str:
     """Return the block's name if the config replaced the block of the registered arch, else an empty string.
 
     A compressed network keeps the block of its arch: `resnet20` of `resnet20-blocks-2-2-2-channels`.

@@ -11,7 +11,7 @@ import pytest
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, UsageError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.registry import entries, find, get, names
 
 Install = Callable[..., None]
@@ -83,8 +83,10 @@ def test_the_environment_variable_disables_plugins(
     install("nets-b", {"net": "plug_b:net"})
     assert tuple(status("net").values()) == statuses
     assert status("resnet20") == {"resnetctl": "available"}
-    with pytest.raises(PluginError, match="is switched off"):
+    with pytest.raises(PluginError, match="is switched off") as caught:
         get("arch", "nets-a:net")
+    switch = Setting("no_plugins", note="switches plugins off: leave it out")
+    assert caught.value.hint == (switch, "RESNETCTL_PLUGINS=nets-a")
 
 
 def test_unknown_names_in_the_choice_of_plugins_are_listed(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:

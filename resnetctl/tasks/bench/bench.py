@@ -33,12 +33,14 @@ from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Hint, Setting
 from resnetctl.models.resnet import ResNet, count_params
+from resnetctl.spec import Arch
 from resnetctl.system.machine import OtherLoad, PeakMemory, cores_granted, processor
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, sources
 from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
+from resnetctl.training.notices import swapped_block
 from resnetctl.training.timing.budget import seconds_of
 from resnetctl.training.timing.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
 from resnetctl.wording import counted
@@ -102,7 +104,7 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     if draft.left_out:
         yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")
-    yield Notice(f"timing {job.arch.name} on {job.store.card.name}, in turns; a minute or so")
+    yield Notice(f"timing {_named(job.arch)} on {job.store.card.name}, in turns; a minute or so")
     with located(draft.asked.origins):
         state = fresh_state(job, fresh_model(job))
     timing = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)
@@ -129,6 +131,12 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
         left_out=(*timing.left_out, *(f"{name}: no time" for name in missing)),
         seconds=time.monotonic() - began,
     )
+
+
+def _named(arch: Arch) -> str:
+    """Return the name of an arch, with the block that the config put in place of its own: `resnet20 + bottleneck`."""
+    block = swapped_block(arch)
+    return f"{arch.name} + {block}" if block else arch.name
 
 
 def _add_own_training(timing: Bench) -> None:

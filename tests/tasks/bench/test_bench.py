@@ -240,3 +240,8 @@ def test_a_head_is_refused_before_anything_is_timed(monkeypatch: pytest.MonkeyPa
     with pytest.raises(UsageError, match="bench measures classifiers, not head 'fcn'") as caught:
         list(bench(to_bench(from_sets(["data=tiny"])), settings.load()))
     assert caught.value.where == Setting("model.head")
+
+
+def test_the_first_line_names_a_block_that_replaces_that_of_the_arch() -> None:
+    assert task._named(job().arch) == "resnet20"
+    assert task._named(job("model.block=bottleneck").arch) == "resnet20 + bottleneck"
