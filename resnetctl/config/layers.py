@@ -92,8 +92,8 @@ def from_recipe(name: str) -> Layer:
     if name not in packaged_recipes():
         if name not in registry.names("recipe"):
             registry.require_own_plugin("recipe", name)
-            waiting = [one.hint for one in registry.not_installed(name, "recipe") if one.name == name]
-            raise UsageError(f"no recipe is called '{name}'", hint=waiting or suggest(name, recipes()))
+            hint = registry.declared_hints(name, "recipe") or suggest(name, recipes())
+            raise UsageError(f"no recipe is called '{name}'", hint=hint)
         return layer(registry.get("recipe", name), f"recipe {name}")
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     return layer(_parse(text, name).values, f"recipe {name}")

@@ -22,6 +22,7 @@ from resnetctl.registry.index import (
 from resnetctl.registry.kinds import KINDS, Kind, resolve
 from resnetctl.registry.loading import failure, fault, get, guarded, passes, refresh
 from resnetctl.registry.metadata import CORE, NAME, Entry, Status
+from resnetctl.registry.unknown_groups import declared_hints, unknown_groups
 
 __all__ = [
     "CORE",
@@ -31,6 +32,7 @@ __all__ = [
     "Kind",
     "Status",
     "all_entries",
+    "declared_hints",
     "disable_plugins",
     "distribution_of",
     "entries",
@@ -49,5 +51,6 @@ __all__ = [
     "refresh",
     "require_own_plugin",
     "resolve",
+    "unknown_groups",
     "unknown_plugins",
 ]

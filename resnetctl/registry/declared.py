@@ -1,11 +1,11 @@
-"""What the `pyproject.toml` of an editable plugin declares, and is not installed: entry points and a version."""
+"""What a `pyproject.toml` of an editable plugin, or of a folder here, declares and is not installed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetctl.registry.folders import PROJECT, install_line, project_in
+from resnetctl.registry.folders import PROJECT, install_line, project_in, projects_here
 from resnetctl.registry.kinds import KINDS, Kind
 from resnetctl.registry.metadata import distributions, editable_folder, normal_name
 from resnetctl.system.settings import chosen_plugins
@@ -33,18 +33,37 @@ class Declared:
         return self.folder / PROJECT
 
 
-def not_installed(name: str = "", kind: Kind | None = None) -> list[Declared]:
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The entry points of a distribution, group -> name -> value, as its metadata or its pyproject has them.
+
+    Attributes:
+        folder: where its pyproject is; None for a distribution that has no readable one.
+        installed: group, name and value of the entry points in its metadata.
+    """
+
+    distribution: str
+    folder: Path | None
+    groups: Mapping[str, Mapping[str, Any]]
+    installed: frozenset[tuple[str, str, str]] = frozenset()
+
+
+def not_installed(name: str = "", kind: Kind | None = None, *, here: bool = False) -> list[Declared]:
     """Return the declared entry points that are not installed, or with another object: all, of a name, or of a kind.
 
-    Reads metadata only. `name` is the name of an entry, of a distribution, or `dist:name`.
+    Reads metadata only. `name` is the name of an entry, of a distribution, or `dist:name`; `here` looks into the
+    folders of the current one too.
     """
-    distribution, _, bare = name.rpartition(":")
+    sources = [*installed_sources(), *(sources_here() if here else ())]
     return [
-        one
-        for one in _all()
-        if kind in (None, one.kind)
-        and normal_name(distribution) in ("", one.distribution)
-        and (bare in ("", one.name) or (not distribution and normal_name(bare) == one.distribution))
+        Declared(kind=one, name=point, distribution=source.distribution, folder=source.folder)
+        for source in sources
+        if source.folder is not None
+        for one, row in KINDS.items()
+        for point, value in source.groups.get(row.group, {}).items()
+        if (row.group, point, value) not in source.installed
+        and kind in (None, one)
+        and is_named(name, point, distribution=source.distribution)
     ]
 
 
@@ -72,9 +91,11 @@ def other_versions(name: str = "") -> list[Outdated]:
     owner, _, bare = name.rpartition(":")
     return [
         Outdated(distribution=own, folder=folder, declared=version, installed=str(dist.version))
-        for dist, own, folder, project in _editable()
-        if isinstance(version := project.get("version"), str) and _release(version) != _release(str(dist.version))
-        if normal_name(owner or bare) in ("", own) or (not owner and bare in _entries(dist))
+        for dist, own, folder, project in _used()
+        if folder is not None
+        and isinstance(version := project.get("version"), str)
+        and _release(version) != _release(str(dist.version))
+        and (normal_name(owner or bare) in ("", own) or (not owner and bare in _entries(dist)))
     ]
 
 
@@ -93,25 +114,53 @@ def _release(version: str) -> Any:
         return version
 
 
-def _all() -> Iterator[Declared]:
-    for dist, owner, folder, project in _editable():
-        installed = {(point.group, point.name, point.value) for point in dist.entry_points}
-        tables = project.get("entry-points")
-        for kind, row in KINDS.items():
-            points = tables.get(row.group) if isinstance(tables, dict) else None
-            for name, value in points.items() if isinstance(points, dict) else ():
-                if (row.group, name, value) not in installed:
-                    yield Declared(kind=kind, name=name, distribution=owner, folder=folder)
+def is_named(name: str, point: str, *, distribution: str) -> bool:
+    """Return whether `name` (of an entry, of a distribution, or `dist:name`, "" for any) names an entry point."""
+    owner, _, bare = name.rpartition(":")
+    if normal_name(owner) not in ("", distribution):
+        return False
+    return bare in ("", point) or (not owner and normal_name(bare) == distribution)
 
 
-def _editable() -> Iterator[tuple[Any, str, Path, dict[str, Any]]]:
-    """Yield each editable plugin that is not switched off, with its name, its folder and its table `[project]`."""
+def installed_sources() -> Iterator[Source]:
+    """Yield the distributions that may be used; an editable one has the entry points of its pyproject."""
+    for dist, owner, folder, project in _used():
+        installed = frozenset((point.group, point.name, point.value) for point in dist.entry_points)
+        if folder is not None:
+            yield Source(distribution=owner, folder=folder, groups=_groups(project), installed=installed)
+        else:
+            groups: dict[str, dict[str, str]] = {}
+            for group, name, value in sorted(installed):
+                groups.setdefault(group, {})[name] = value
+            yield Source(distribution=owner, folder=None, groups=groups, installed=installed)
+
+
+def _used() -> Iterator[tuple[Any, str, Path | None, dict[str, Any]]]:
+    """Yield each distribution that is not switched off: its name, and the folder and table `[project]` if editable."""
     chosen = chosen_plugins()
     for dist in distributions():
-        folder = editable_folder(dist)
-        owner = normal_name(dist.name or "") if folder is not None else ""
-        if folder is None or not (chosen is None or owner in map(normal_name, chosen)):
-            continue
-        project = project_in(folder)
-        if normal_name(str(project.get("name", ""))) == owner:
-            yield dist, owner, folder, project
+        owner = normal_name(dist.name or "")
+        if chosen is None or owner in map(normal_name, chosen):
+            folder = editable_folder(dist)
+            project = project_in(folder) if folder is not None else {}
+            is_own = normal_name(str(project.get("name", ""))) == owner
+            yield dist, owner, folder if is_own else None, project
+
+
+def sources_here() -> Iterator[Source]:
+    """Yield the plugins in folders here that are not installed; none when a choice of plugins leaves them out."""
+    chosen = chosen_plugins()
+    known = {normal_name(dist.name or "") for dist in distributions()}
+    for folder, project in projects_here():
+        owner = normal_name(str(project.get("name", "")))
+        if owner and owner not in known and (chosen is None or owner in map(normal_name, chosen)):
+            yield Source(distribution=owner, folder=folder, groups=_groups(project))
+
+
+def _groups(project: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    tables = project.get("entry-points")
+    return {
+        group: points
+        for group, points in (tables if isinstance(tables, dict) else {}).items()
+        if isinstance(points, dict)
+    }

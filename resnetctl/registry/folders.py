@@ -3,8 +3,9 @@
 import os
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution, version
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from resnetctl.registry.metadata import editable_folder, normal_name
 
 PROJECT = "pyproject.toml"
 MAX_BYTES = 1 << 20  # of a pyproject.toml
+NEARBY = 500  # folders to look into, at most
 
 
 def distribution_in(folder: Path) -> str | None:
@@ -43,9 +45,25 @@ def folder_of(distribution: str) -> Path | None:
     return None
 
 
+def projects_here() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield each folder here that has a readable pyproject, and its table `[project]`: `.`, `*` and `plugins/*`."""
+    inner = chain.from_iterable(folders_in(place) for place in (Path(), Path("plugins")))
+    for folder in (Path(), *inner):
+        if project := project_in(folder):
+            yield folder, project
+
+
+def folders_in(place: Path) -> list[Path]:
+    """Return the folders in a folder, by name; none when it cannot be read. At most `NEARBY` files are looked at."""
+    try:
+        return sorted(folder for folder in islice(place.iterdir(), NEARBY) if folder.is_dir())
+    except OSError:
+        return []
+
+
 def install_line(folder: Path) -> str:
     """Return the shell line that installs the plugin in `folder`, such as `pip install -e ./my-block`."""
-    text = str(folder) if folder.is_absolute() else os.path.join(".", folder)
+    text = str(folder) if folder.is_absolute() or folder == Path() else os.path.join(".", folder)
     return f"pip install -e {shlex.quote(text)}"
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from resnetctl.errors import PluginError, UsageError
 from resnetctl.hints import Setting, suggest
-from resnetctl.registry.declared import not_installed
 from resnetctl.registry.first_party import owner_of
 from resnetctl.registry.folders import install_hints, installed
 from resnetctl.registry.kinds import KINDS, Kind
 from resnetctl.registry.metadata import CORE, Entry, entry_points, normal_name, read_entry
 from resnetctl.registry.remedies import remedy
+from resnetctl.registry.unknown_groups import declared_hints
 from resnetctl.spec import Arch
 from resnetctl.system.settings import chosen_plugins
 
@@ -101,8 +101,7 @@ def find(kind: Kind, name: str) -> Entry:
     ]
     if not matches:
         require_own_plugin(kind, name)
-        waiting = [one.hint for one in not_installed(name, kind) if one.name == bare]
-        hints = waiting or [suggest(name, names(kind))]
+        hints = declared_hints(name, kind) or [suggest(name, names(kind))]
         raise UsageError(f"no {kind} is called '{name}'", hint=[*hints, KINDS[kind].list_names()])
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:

@@ -23,6 +23,7 @@ from resnetctl.hints import in_python
 from resnetctl.registry.kinds import KINDS
 from resnetctl.registry.loading import get
 from resnetctl.registry.metadata import Entry
+from resnetctl.spec import Arch
 
 SECONDS = 60  # limit of one process, plus 2 s for each entry; importing torch alone takes a few seconds
 LINES = 3  # lines of printed output to keep
@@ -37,6 +38,7 @@ class Probe:
         error: why the entry cannot be used; empty if it can.
         remedy: advice for the error, if there is any.
         own_name: the object's `name`; empty if it has none.
+        block: the name of an arch's block, which is not imported.
         printed: the first lines that the import wrote to stdout or stderr.
         patched: names in torch that the import replaced, e.g. `torch.nn.Linear.forward`.
         loads_torch: whether the import loaded torch; known only for kinds that must be torch-free.
@@ -46,6 +48,7 @@ class Probe:
     error: str = ""
     remedy: str = ""
     own_name: str = ""
+    block: str = ""
     printed: str = ""
     patched: tuple[str, ...] = ()
     loads_torch: bool = False
@@ -157,10 +160,11 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
     torch_free = KINDS[entry.kind].torch_free
     before = {} if torch_free else fingerprint()
     start, had_torch = printed.stat().st_size, "torch" in sys.modules
-    error = remedy = own_name = ""
+    error = remedy = own_name = block = ""
     try:
         value = get(entry.kind, f"{entry.distribution}:{entry.name}")
         own_name = str(getattr(getattr(value, "card", value), "name", ""))
+        block = value.block if isinstance(value, Arch) else ""
     except ResnetctlError as caught:
         error, remedy = caught.headline, in_python(caught.hint[0]) if caught.hint else ""
     for stream in (sys.__stdout__, sys.__stderr__):
@@ -173,6 +177,7 @@ def _facts(entry: Entry, printed: Path) -> dict[str, Any]:
         "error": error,
         "remedy": remedy,
         "own_name": own_name,
+        "block": block,
         "printed": _short(text),
         "patched": patched,
         "loads_torch": loads_torch,

@@ -5,11 +5,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 from resnetctl.errors import own_place
-from resnetctl.registry.folders import distribution_in, folder_of, install_line
+from resnetctl.registry.folders import NEARBY, distribution_in, folder_of, folders_in, install_line
 from resnetctl.registry.metadata import Entry, editable_folder, normal_name
 from resnetctl.system.installed import torchvision_remedy
-
-NEARBY = 500  # folders to look into, at most, for one that was moved
 
 
 def remedy(entry: Entry) -> str:
@@ -58,13 +56,6 @@ def moved_folder(name: str, *, gone: Path) -> Path | None:
     if found is not None:
         return found
     places = [place for place in (Path(), gone.parent, gone.parent.parent) if place.is_dir()]
-    inner = chain.from_iterable(_folders(place) for place in places)
+    inner = chain.from_iterable(folders_in(place) for place in places)
     candidates = chain.from_iterable((place, place / gone.name) for place in islice(inner, NEARBY))
     return next((one for one in candidates if normal_name(distribution_in(one) or "") == normal_name(name)), None)
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        return sorted(folder for folder in islice(place.iterdir(), NEARBY) if folder.is_dir())
-    except OSError:
-        return []

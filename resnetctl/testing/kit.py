@@ -100,19 +100,17 @@ def select(target: str | None) -> list[Entry]:
     spellings = {name, name.lower().replace("_", "-")}  # a distribution's name has several spellings
     chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
-        waiting = registry.not_installed(name)
+        unknown = f"no plugin and no distribution with plugins is called '{target}'"
+        waiting = [one.hint for one in registry.not_installed(name)]
+        waiting += [hint for one in registry.unknown_groups(name) for hint in one.hints]
         if waiting:
-            raise UsageError(
-                f"no plugin and no distribution with plugins is called '{target}'", hint=[one.hint for one in waiting]
-            )
+            raise UsageError(unknown, hint=waiting)
         _refuse_folder(target)
         if is_path(target):
             raise UsageError("no such folder", where=target, hint=Call("plugins list"))
         known = {handle for entry in entries for handle in _handles(entry)}
-        raise UsageError(
-            f"no plugin and no distribution with plugins is called '{target}'",
-            hint=[*filter(None, [closest(target, known)]), Call("plugins list")],
-        )
+        hints = registry.declared_hints(name) or [*filter(None, [closest(target, known)])]
+        raise UsageError(unknown, hint=[*hints, Call("plugins list")])
     return chosen
 
 

@@ -88,6 +88,36 @@ def test_an_unknown_name_says_where_it_is_declared_and_how_to_install_it(
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: registry.find("arch", "far"),
+        lambda: registry.find("arch", "far-nets:far"),
+        lambda: from_recipe("slow"),
+        lambda: describe("far"),
+        lambda: kit.select("far"),
+    ],
+    ids=["find", "of a distribution", "recipe", "show", "check"],
+)
+@pytest.mark.parametrize("place", ["far-nets", "plugins/nets", "."])
+def test_an_unknown_name_in_a_folder_here_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[], object], place: str
+) -> None:
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    points = POINTS.replace("deep =", "far =").replace("quick =", "slow =")
+    (tmp_path / place / "pyproject.toml").write_text(f'[project]\nname = "far_nets"\n{points}')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        use()
+    folder = place if place == "." else f"./{place}"
+    assert str(caught.value.hint[0]).startswith(f"pip install -e {folder}    ")
+    assert not_installed("far-nets") == []  # lists name no folder that only lies here
+    monkeypatch.setenv("RESNETCTL_PLUGINS", "none")
+    with pytest.raises(UsageError) as caught:
+        use()
+    assert "pip install" not in str(caught.value.hint[0])
+
+
 @pytest.mark.parametrize("line", ["plugins list --kind arch", "greet", "train --arch deep --data digits"])
 def test_the_command_line_says_so_too(source: Path, line: str) -> None:
     result = CliRunner().invoke(app, line.split())

@@ -32,8 +32,9 @@ def list_plugins(parsed: Parsed[PluginsListOptions]) -> None:
         if row["reason"]:
             name = f"{row['kind']} {row['name']} of {row['distribution']} {row['version']}"
             streams.say(streams.printable(f"{name} is {row['status']}: {row['reason']}"))
-    for waiting in [*registry.not_installed(kind=parsed.options.kind), *registry.other_versions()]:
-        streams.say(streams.notice(str(waiting)))
+    kind = parsed.options.kind
+    for problem in (*registry.not_installed(kind=kind), *registry.other_versions(), *registry.unknown_groups()):
+        streams.say(streams.notice(str(problem)))
 
 
 def show(parsed: Parsed[PluginsShowOptions]) -> None:
@@ -61,8 +62,10 @@ def check(parsed: Parsed[PluginsCheckOptions]) -> None:
 
     entries = kit.select(parsed.options.target)
     name = kit.name_of(parsed.options.target)
-    for waiting in [*registry.not_installed(name), *registry.other_versions(name)]:
-        streams.say(streams.notice(str(waiting)))
+    for problem in (
+        *registry.not_installed(name), *registry.other_versions(name), *registry.unknown_groups(name)
+    ):  # fmt: skip
+        streams.say(streams.notice(str(problem)))
     check_folder()
     findings = watch(kit.check_entries(entries))
     failed = [finding for finding in findings if not finding.ok]

@@ -149,5 +149,5 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         params = {name: getattr(self.get_command(ctx, name), "params", []) for name in known}
         owners = [name for name, items in params.items() if any(flag in item.opts for item in items)]
         hint = f"{path} {owners[0]} {flag}" if len(owners) == 1 else hints.suggest(word, known)
-        waiting = [one.hint for one in registry.not_installed(word, "command") if one.name == word]
+        waiting = registry.declared_hints(word, "command")
         raise errors.UsageError(f"no command '{path} {word}'", hint=[*waiting, hint, f"{path} --help"])

@@ -1,20 +1,24 @@
 """List and describe the entries of the registry, for `plugins list` and `plugins show`."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError
+from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.hints import Call, suggest
-from resnetctl.registry import KINDS, Entry, Kind
+from resnetctl.registry import CORE, KINDS, Entry, Kind
 from resnetctl.registry.probe import probe
 
 
 def listing(kind: Kind | None = None, *, check: bool = False) -> list[dict[str, Any]]:
-    """Return one row for each entry, by kind. `check` imports each in another process and marks the broken ones."""
+    """Return one row for each entry, by kind. `check` imports each in another process and marks the broken ones.
+
+    An arch is broken too when no block has the name of its block, or that block is broken.
+    """
     entries = registry.all_entries() if kind is None else registry.entries(kind)
-    probes = probe([entry for entry in entries if entry.status in ("available", "clash")]) if check else {}
-    return [_row(entry, probes[entry].error if entry in probes else "") for entry in entries]
+    problems = _problems(entries) if check else {}
+    return [_row(entry, problems.get(entry, "")) for entry in entries]
 
 
 def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
@@ -32,6 +36,24 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
     return facts | {"object": entry.value} | (registry.resolve(details)(value) if details else {})
 
 
+def _problems(entries: Sequence[Entry]) -> dict[Entry, str]:
+    """Import entries, and the blocks of archs, in other processes. Return why each cannot be used, "" if it can."""
+    probes = probe([entry for entry in entries if entry.status in ("available", "clash")])
+    problems = {entry: one.error for entry, one in probes.items()}
+    blocks = {}
+    for entry, one in probes.items():
+        try:
+            blocks[entry] = registry.find("block", one.block) if one.block else None
+        except ResnetctlError as error:
+            problems[entry] = error.headline
+    others = {block for block in blocks.values() if block and block not in probes and block.distribution != CORE}
+    of_blocks = problems | {block: one.error for block, one in probe([*others]).items()}
+    for entry, block in blocks.items():
+        if block and of_blocks.get(block):
+            problems[entry] = f"its block '{block.name}' is broken: {of_blocks[block]}"
+    return problems
+
+
 def _row(entry: Entry, error: str) -> dict[str, Any]:
     row = dataclasses.asdict(entry)
     row["object"] = row.pop("value")
@@ -43,8 +65,7 @@ def _only_kind(name: str) -> Kind:
     kinds = list(dict.fromkeys(entry.kind for entry in registry.all_entries() if entry.name == bare))
     if not kinds:
         known = {known for kind in KINDS for known in registry.names(kind)}
-        waiting = [one.hint for one in registry.not_installed(name) if one.name == bare]
-        hints = waiting or [suggest(name, known)]
+        hints = registry.declared_hints(name) or [suggest(name, known)]
         raise UsageError(f"no plugin is called '{name}'", hint=[*hints, Call("plugins list")])
     if len(kinds) > 1:
         raise UsageError(

@@ -1,5 +1,7 @@
 """Rows of `plugins list` and facts of `plugins show`."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from resnetctl import registry
@@ -36,6 +38,29 @@ def test_check_marks_the_entries_that_cannot_be_imported(monkeypatch: pytest.Mon
     assert [row["status"] for row in plugins.listing()] == ["available"]
     row = plugins.listing(check=True)[0]
     assert (row["status"], row["reason"]) == ("broken", "it raises")
+
+
+@pytest.mark.parametrize(
+    ("error", "block", "reason"),
+    [
+        ("", "nowhere", "no block is called 'nowhere'"),
+        ("it does not load", "se_basic", "its block 'se_basic' is broken: it does not load"),
+        ("", "se_basic", ""),
+        ("", "basic", ""),
+    ],
+)
+def test_an_arch_is_broken_when_its_block_is(
+    monkeypatch: pytest.MonkeyPatch, error: str, block: str, reason: str
+) -> None:
+    def probe(entries: Sequence[Entry]) -> dict[Entry, Probe]:
+        return {
+            one: Probe(entry=one, block=block) if one.kind == "arch" else Probe(entry=one, error=error)
+            for one in entries
+        }
+
+    monkeypatch.setattr(plugins, "probe", probe)
+    (row,) = [row for row in plugins.listing("arch", check=True) if row["name"] == "se_resnet20"]
+    assert (row["status"], row["reason"]) == ("broken" if reason else "available", reason)
 
 
 def test_an_arch_has_published_and_counted_parameters() -> None:
