@@ -2,11 +2,24 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from resnetctl import registry
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import closest, suggest
+from resnetctl.registry import Kind
 from resnetctl.spec import Scalar
+
+LARGEST = 2**1023  # no larger int is a float
+Config = TypeVar("Config", bound=TrainConfig)
+TABLES: tuple[tuple[Kind, str, str], ...] = (  # kind, key of the name, key of the arguments
+    ("head", "model.head", "model.head_args"),
+    ("policy", "augment", "augment_args"),
+    ("optimizer", "optim.name", "optim.args"),
+    ("schedule", "schedule.name", "schedule.args"),
+    ("objective", "objective.name", "objective.args"),
+)
 
 
 def keywords(
@@ -22,7 +35,7 @@ def keywords(
 
     Args:
         shared: the values of config keys; the function gets those that it names.
-        args: its own arguments, from the config.
+        args: its own arguments, from the config; `with_floats` makes an int a float where the function has one.
         key: the key of the config that has them, e.g. "schedule.args".
         title: the function in messages, e.g. "schedule 'poly'".
         table: the table of the config with the shared keys, "" for the top level; None: that of `key`.
@@ -32,6 +45,7 @@ def keywords(
     """
     own = own_arguments(function, shared)
     prefix = f"{key.rpartition('.')[0]}." if table is None else table and f"{table}."
+    args = with_floats(args, function)
     problems = {name: _problem(name, value, own, shared=shared, prefix=prefix) for name, value in args.items()}
     if wrong := [name for name, problem in problems.items() if problem]:
         optional = {name: value for name, value in own.items() if not isinstance(value, type)}  # no `Parameter.empty`
@@ -46,6 +60,34 @@ def keywords(
     return {name: value for name, value in shared.items() if name in named} | dict(args)
 
 
+def with_floats(args: Mapping[str, Scalar], function: Callable[..., Any]) -> dict[str, Scalar]:
+    """Return arguments with a float for each int whose parameter has a float as default or as annotation.
+
+    People write 1 for 1.0, and torch makes another tensor of it.
+    """
+    parameters = inspect.signature(function).parameters
+    return {
+        name: float(value) if _is_whole(value) and name in parameters and _is_float(parameters[name]) else value
+        for name, value in args.items()
+    }
+
+
+def config_with_floats(config: Config) -> Config:
+    """Return the config with floats in the arguments of its policy, optimizer, schedule, objective and head.
+
+    `with_floats` says where; those of the block belong to the arch. Imports what the config names.
+    """
+    for kind, key, place in TABLES:
+        name, (*tables, leaf) = _value(config, key), place.split(".")
+        if name and (args := _value(config, place)):
+            value = registry.get(kind, name)
+            update: dict[str, Any] = {leaf: with_floats(args, getattr(value, "build", value))}
+            if tables:
+                update = {tables[0]: getattr(config, tables[0]).model_copy(update=update)}
+            config = config.model_copy(update=update)
+    return config
+
+
 def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict[str, Scalar]:
     """Return the arguments that only `args` can set, with their defaults: keywords that are no key of the config.
 
@@ -54,7 +96,7 @@ def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict
     bound = {*shared, *getattr(function, "keywords", {})}
     parameters = inspect.signature(function).parameters.values()
     return {
-        item.name: item.default
+        item.name: default_of(item)
         for item in parameters
         if item.kind is inspect.Parameter.KEYWORD_ONLY and item.name not in bound
     }
@@ -71,12 +113,36 @@ def require_known(given: Collection[str], function: Callable[..., Any], *, optio
 
 
 def is_like(value: Any, default: Any) -> bool:
-    """Return whether a value has the type of the default. An int is accepted for a float."""
+    """Return whether a value has the type of the default. An int is accepted for a float.
+
+    Give the default as `default_of` returns it: a parameter `float = 1` takes 0.5.
+    """
     if isinstance(value, bool) or not isinstance(default, int | float | str):
         return isinstance(default, bool) or not isinstance(default, int | float | str)
     if isinstance(default, str):
         return isinstance(value, str)
     return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
+
+
+def default_of(parameter: inspect.Parameter) -> Any:
+    """Return the default of a parameter, as a float where the annotation says so."""
+    default = parameter.default
+    return float(default) if _is_whole(default) and _is_float(parameter) else default
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _is_float(parameter: inspect.Parameter) -> bool:
+    return isinstance(parameter.default, float) or parameter.annotation in (float, "float")
+
+
+def _value(config: TrainConfig, key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Collection[str], prefix: str) -> str:

@@ -162,7 +162,7 @@ def chosen(config: TrainConfig) -> Supervised:
         raise ConfigError(f"{title} takes no label smoothing", where=Setting("label_smoothing"), hint="leave it out")
     return Supervised(
         name=name,
-        function=partial(function, **own) if own else function,
+        function=partial(function, **{key: names[key] for key in own}) if own else function,
         shared=tuple(item for item in SHARED if item in names),
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.config.arguments import is_like
+from resnetctl.config.arguments import default_of, is_like, with_floats
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.channels import Channels, narrow
@@ -152,6 +152,7 @@ def build(
         raise ConfigError(f"a network needs at least one class, not {classes}")
     block = registry.get("block", arch.block)
     rates = {name: rate for name, rate in (("dropout", dropout), ("drop_path", drop_path)) if rate}
+    arch = _with_floats(arch, block)
     _check_arguments(arch, block, rates)
     try:
         net = ResNet(arch, block, classes=classes, channels=image.channels, rates=rates)
@@ -219,8 +220,8 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
         elif name not in known and not (has_any and name not in RESERVED):
             near = closest(name, known)
             problems[key] = f"'{name}' is not an argument" + (f": {near}" if near else "")
-        elif name in known and not is_like(value, signature[name].default):
-            problems[key] = f"'{name}' should be like its default {signature[name].default!r}, not {value!r}"
+        elif name in known and not is_like(value, default := default_of(signature[name])):
+            problems[key] = f"'{name}' should be like its default {default!r}, not {value!r}"
     for name, rate in rates.items():
         if name not in signature:
             problems[f"model.{name}"] = f"{name} {rate}: the block does not have it"
@@ -254,15 +255,24 @@ def _accepts(arch: Arch, block: Any) -> str:
 def with_defaults(arch: Arch) -> Arch:
     """Return the arch with all arguments of a plugin's block, so that it stays the same when their defaults change.
 
-    The arguments of the core's blocks go with its version. `dilation` belongs to heads for masks (`models.dilation`).
+    An int becomes a float where the block has one. The arguments of the core's blocks go with its version. `dilation`
+    belongs to heads for masks (`models.dilation`).
     """
+    block = registry.get("block", arch.block)
+    arch = _with_floats(arch, block)
     if not registry.distribution_of("block", arch.block):
         return arch
-    block = registry.get("block", arch.block)
     parameters = inspect.signature(block).parameters
-    values = {name: parameters[name].default for name in _parameters(block)[0] if name != "dilation"}
+    values = {name: default_of(parameters[name]) for name in _parameters(block)[0] if name != "dilation"}
     defaults = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
     return _published(dataclasses.replace(arch, block_args={**defaults, **arch.block_args}), defaults)
+
+
+def _with_floats(arch: Arch, block: Any) -> Arch:
+    """Return the arch with a float for each int in `block_args` whose parameter has one."""
+    args = with_floats(arch.block_args, block)
+    same = all(args[name] is value for name, value in arch.block_args.items())
+    return arch if same else dataclasses.replace(arch, block_args=args)
 
 
 def _published(arch: Arch, defaults: Mapping[str, Scalar]) -> Arch:

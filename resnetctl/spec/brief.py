@@ -36,7 +36,8 @@ def _shown(value: Any, room: int) -> str:
     if isinstance(value, Mapping):
         return _items({repr(key): inner for key, inner in value.items()}, "{{{}}}", room, between=": ")
     if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+        figures = f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+        return f"{figures}.0" if figures.lstrip("-").isdigit() else figures  # a float is no int
     if isinstance(value, os.PathLike):
         text = os.fspath(value)
         return repr(text if len(text) <= LONGEST_VALUE else f"...{text[-LONGEST_VALUE:]}")

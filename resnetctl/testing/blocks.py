@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnetctl.config.arguments import with_floats
 from resnetctl.models.resnet import RATES
 from resnetctl.testing.findings import Broken, Rule, expect
 from resnetctl.testing.nets.changes import require_unchanged
@@ -23,10 +24,11 @@ BATCH = 4
 
 
 def bound(block: Any, block_args: Mapping[str, Any]) -> Any:
-    """Return the class with `block_args` as defaults; the class itself if there are none."""
+    """Return the class with `block_args` as defaults, in the types of a run; the class itself without any."""
     if not block_args:
         return block
-    return type(block.__name__, (block,), {"__init__": partialmethod(block.__init__, **block_args)})
+    arguments = with_floats(block_args, block)
+    return type(block.__name__, (block,), {"__init__": partialmethod(block.__init__, **arguments)})
 
 
 def jitter(module: nn.Module, scale: float = 0.1) -> None:

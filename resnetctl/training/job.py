@@ -14,6 +14,7 @@ from resnetctl import __version__, registry, rng
 from resnetctl.compress.opinions import Opinions
 from resnetctl.compress.teacher import Teacher, hire
 from resnetctl.config import class_weights
+from resnetctl.config.arguments import config_with_floats
 from resnetctl.config.defaults import described, final_arch, plugins_of
 from resnetctl.config.digest import config_sha256
 from resnetctl.config.draft import Draft
@@ -204,7 +205,7 @@ def settle(
     distill = config.distill
     if teacher is not None:
         distill = distill.model_copy(update={"teacher": teacher.name, "teacher_sha256": teacher.sha256})
-    settled = config.model_copy(update={**choices, "distill": distill, "model": model})
+    settled = config_with_floats(config).model_copy(update={**choices, "distill": distill, "model": model})
     torch.set_num_threads(settled.threads)
     if device.type == "cpu":
         keep_freed_memory()

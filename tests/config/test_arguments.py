@@ -5,7 +5,15 @@ from typing import Any, TypedDict
 
 import pytest
 
-from resnetctl.config.arguments import is_like, keywords, own_arguments, require_known
+from resnetctl.config.arguments import (
+    config_with_floats,
+    is_like,
+    keywords,
+    own_arguments,
+    require_known,
+    with_floats,
+)
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 
 SHARED = {"momentum": 0.8, "nesterov": True}
@@ -29,6 +37,41 @@ def test_a_function_gets_the_shared_keys_that_it_names_and_its_own_arguments() -
     assert bound() == {"momentum": 0.8}
     assert bound(rho=1, name="b") == {"momentum": 0.8, "rho": 1, "name": "b"}
     assert own_arguments(function, SHARED) == {"rho": 0.5, "steps": 3, "name": "a"}
+
+
+def annotated(*, scale: float = 1, shift: "float" = 0.0, steps: int = 3, is_on: bool = False) -> None: ...
+
+
+def test_an_int_becomes_a_float_where_the_default_or_the_annotation_is_one() -> None:
+    args: dict[str, Any] = {"scale": 2, "shift": -1, "steps": 4, "is_on": True, "other": 5}
+    assert {key: repr(value) for key, value in with_floats(args, annotated).items()} == {
+        "scale": "2.0",
+        "shift": "-1.0",
+        "steps": "4",
+        "is_on": "True",
+        "other": "5",
+    }
+    assert repr(bound(rho=1, steps=2)) == "{'momentum': 0.8, 'rho': 1.0, 'steps': 2}"
+    assert with_floats({"scale": 10**400, "shift": True}, annotated) == {"scale": 10**400, "shift": True}
+
+
+def test_a_default_without_a_point_takes_a_fraction_if_the_annotation_is_float() -> None:
+    given = keywords(annotated, shared={}, args={"scale": 0.5}, key="optim.args", title="optimizer 'f'")
+    assert given == {"scale": 0.5}
+
+
+def test_the_arguments_of_a_config_become_floats_for_every_kind() -> None:
+    values: dict[str, Any] = {
+        "augment": "mixup",
+        "augment_args": {"alpha": 1},
+        "objective": {"name": "focal", "args": {"gamma": 2}},
+        "optim": {"name": "adam", "args": {"eps": 1}},
+    }
+    config = config_with_floats(TrainConfig.model_validate(values))
+    args = (config.augment_args, config.objective.args, config.optim.args)
+    assert repr(args) == "({'alpha': 1.0}, {'gamma': 2.0}, {'eps': 1.0})"
+    plain = TrainConfig()
+    assert config_with_floats(plain) == plain
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,14 @@ def test_an_arch_keeps_the_defaults_of_a_plugins_block(gated: type[BasicBlock]) 
         assert with_defaults(other) == other
 
 
+def test_an_int_for_a_float_argument_of_a_block_becomes_a_float(gated: type[BasicBlock]) -> None:
+    own = Arch(name="own", block="gated", depths=(1,), widths=(8,), block_args={"bias": 1})
+    net = build(own, classes=2, image=image(8))
+    block = net.get_submodule("layer1.0")
+    assert repr(block.bias) == repr(net.arch.block_args["bias"]) == "1.0"
+    assert repr(with_defaults(own).block_args["bias"]) == "1.0"
+
+
 def test_the_arguments_of_the_cores_blocks_go_with_its_version() -> None:
     arch = registry.get("arch", "resnet20")
     assert with_defaults(arch) is arch

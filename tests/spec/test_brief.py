@@ -50,6 +50,11 @@ def test_an_evaluation_shows_its_figures_and_not_its_matrix() -> None:
     assert len(report.to_json()["confusion"]) == 40
 
 
+def test_a_float_is_shown_as_a_float() -> None:
+    shown = repr(Anything(value={"scale": 1.0, "groups": 1, "rate": 0.25, "big": 1e-9}, path=Path("x"), names=CLASSES))
+    assert "{'scale': 1.0, 'groups': 1, 'rate': 0.25, 'big': 1e-09}" in shown
+
+
 def test_no_value_makes_a_line_long() -> None:
     deep: Any = 1
     for _ in range(5000):

@@ -30,6 +30,11 @@ def test_a_settled_config_has_no_automatic_value(monkeypatch: pytest.MonkeyPatch
     assert config.model.stem == "cifar"
 
 
+def test_a_settled_config_has_floats_where_the_functions_have_floats() -> None:
+    config = job("objective.name=focal", "objective.args.gamma=2").config
+    assert repr(config.objective.args) == "{'gamma': 2.0}"
+
+
 def test_the_origin_of_an_automatic_choice_is_rule() -> None:
     origins = job("precision=fp32").origins
     assert origins["threads"] == origins["device"] == "rule"
