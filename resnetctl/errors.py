@@ -136,9 +136,24 @@ class WeightsError(InputError):
 
 
 class PluginError(ResnetctlError):
-    """A plugin is missing, broken or ambiguous; the message names distribution and version."""
+    """A plugin is missing, broken or ambiguous; the message names distribution and version.
+
+    `keys` names the config keys whose values it fails for, if they are known.
+    """
 
     exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | Setting | None = None,
+        hint: Hint | Sequence[Hint] = (),
+        problems: Sequence[str] = (),
+        keys: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, where=where, hint=hint, problems=problems)
+        self.keys: tuple[str, ...] = tuple(keys)
 
 
 class CheckFailed(ResnetctlError):

@@ -102,6 +102,22 @@ def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict
     }
 
 
+def changed_arguments(args: Mapping[str, Scalar], function: Callable[..., Any]) -> dict[str, Scalar]:
+    """Return the arguments that differ from the defaults of the function."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in args.items() if name not in parameters or parameters[name].default != value}
+
+
+def argument_advice(changed: Mapping[str, Scalar]) -> str:
+    """Return the advice for a block that fails with other arguments than the defaults, which `plugins check` tries."""
+    return f"correct the block for {in_words(changed)}, or give other values: `plugins check` tries the defaults"
+
+
+def in_words(args: Mapping[str, Scalar]) -> str:
+    """Return arguments as `reduction=0, scale=1.0`."""
+    return ", ".join(f"{name}={value}" for name, value in args.items())
+
+
 def require_known(given: Collection[str], function: Callable[..., Any], *, options: type) -> None:
     """Raise `UsageError` for an argument that is neither one of `function` nor a key of its TypedDict `options`."""
     parameters = inspect.signature(function).parameters.values()

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from resnetctl.config.layers import full_key
-from resnetctl.errors import ConfigError, ResnetctlError
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError
 from resnetctl.hints import Setting
 
 
@@ -16,6 +16,8 @@ def is_by_hand(origin: str) -> bool:
 @contextlib.contextmanager
 def located(origins: Mapping[str, str], *, keys: Sequence[str] = (), otherwise: str | None = None) -> Iterator[None]:
     """Write the origins of the wrong keys into the `where` of an error, unless it names another place already.
+
+    A `PluginError` that names keys keeps the line of its code in front of them.
 
     Args:
         origins: where each value came from, by dotted key. A value given by hand needs no place.
@@ -29,11 +31,15 @@ def located(origins: Mapping[str, str], *, keys: Sequence[str] = (), otherwise: 
         known = dict.fromkeys(place for place in places if place and not is_by_hand(place))
         if known and (error.where is None or isinstance(error.where, Setting)):
             error.where = ", ".join(known)
+        elif (
+            isinstance(error, PluginError) and error.keys
+        ):  # the line of its code, then the lines that chose the values
+            error.where = ", ".join(dict.fromkeys([*str(error.where).split(", "), *known]))
         error.where = error.where or otherwise
         raise
 
 
 def _keys(error: ResnetctlError) -> Sequence[str]:
-    if isinstance(error, ConfigError) and error.keys:
+    if isinstance(error, ConfigError | PluginError) and error.keys:
         return error.keys
     return [error.where.name] if isinstance(error.where, Setting) else []

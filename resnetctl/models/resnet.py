@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.config.arguments import default_of, is_like, with_floats
+from resnetctl.config.arguments import argument_advice, changed_arguments, default_of, in_words, is_like, with_floats
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.channels import Channels, narrow
@@ -166,10 +166,13 @@ def build(
         place = f"block '{arch.block}'" + (f" at {line}" if line else "")
         raise ConfigError(str(error), where=place, hint=_accepts(arch, block)) from error
     except Exception as error:
+        changed = changed_arguments(arch.block_args, block)
+        values = f" with {in_words(changed)}" if changed else ""
         raise PluginError(
-            f"block '{arch.block}' cannot be built: {type(error).__name__}: {error}",
+            f"block '{arch.block}' cannot be built{values}: {type(error).__name__}: {error}",
             where=own_line(error) or f"{block.__module__}:{block.__qualname__}",
-            hint=Call("plugins check", (arch.block,)),
+            hint=argument_advice(changed) if changed else Call("plugins check", (arch.block,)),
+            keys=[f"model.block_args.{name}" for name in changed],
         ) from error
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import registry
+from resnetctl.config.arguments import argument_advice, changed_arguments, in_words
 from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
 from resnetctl.engine import objective
@@ -153,7 +153,7 @@ def _guarded_block(arch: Arch, forward: Callable[[], object]) -> Iterator[None]:
         place = line_of_change(forward)
         problem = "it changes a tensor in place that the backward pass needs"
         fault = registry.fault("block", arch.block, problem=problem, line=place)
-        check = () if _changed_arguments(arch) else fault.hint
+        check = () if _changed(arch) else fault.hint
         raise PluginError(fault.message, where=fault.where, hint=[OUT_OF_PLACE, *check]) from cause
 
 
@@ -162,20 +162,15 @@ def _with_arguments(error: PluginError, arch: Arch) -> PluginError:
 
     The rules of `plugins check` judge the default arguments.
     """
-    changed = _changed_arguments(arch)
-    if not changed:
+    changed = _changed(arch)
+    if not changed or error.keys:  # `build` has named them
         return error
-    arguments = ", ".join(f"{name}={value}" for name, value in changed.items())
     return PluginError(
-        error.message, where=error.where, hint=f"correct the block for {arguments}: `plugins check` tries the defaults"
+        f"{error.message} (with {in_words(changed)})",
+        where=error.where,
+        hint=argument_advice(changed),
+        keys=[f"model.block_args.{name}" for name in changed],
     )
-
-
-def _changed_arguments(arch: Arch) -> dict[str, Scalar]:
-    """Return the arguments of the block that differ from their defaults."""
-    parameters = inspect.signature(registry.get("block", arch.block)).parameters
-    defaults = {name: parameter.default for name, parameter in parameters.items()}
-    return {name: value for name, value in arch.block_args.items() if name not in defaults or defaults[name] != value}
 
 
 def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
@@ -235,3 +230,7 @@ def _random_batch(count: int, *, image: ImageSpec, classes: int, step: int) -> B
     pixels = torch.randint(0, 256, (count, image.resize, image.resize, image.channels), dtype=torch.uint8)
     rows = torch.arange(count)
     return Batch(images=pixels.permute(0, 3, 1, 2), targets=rows % classes, index=rows, epoch=step, step=step)
+
+
+def _changed(arch: Arch) -> dict[str, Scalar]:
+    return changed_arguments(arch.block_args, registry.get("block", arch.block))

@@ -26,6 +26,7 @@ ORIGINS = {
         (ConfigError("m", keys=["epochs", "seed", "weight_decay"]), [], None),
         (UsageError("m"), ["lr"], "a.toml:2"),
         (PluginError("m", where="block.py:7"), ["lr"], "block.py:7"),
+        (PluginError("m", where="block.py:7", keys=["lr", "seed"]), [], "block.py:7, a.toml:2"),
     ],
 )
 def test_an_error_gets_the_place_of_its_keys(error: ResnetctlError, keys: list[str], where: str | None) -> None:

@@ -231,6 +231,28 @@ def test_a_value_that_the_block_refuses_is_a_config_error() -> None:
         build(arch, classes=2, image=image(8))
 
 
+@pytest.mark.parametrize(
+    ("args", "message", "keys"),
+    [
+        ({"reduction": 0}, "cannot be built with reduction=0: ZeroDivisionError", ("model.block_args.reduction",)),
+        ({"reduction": 1}, "cannot be built: RuntimeError", ()),
+    ],
+)
+def test_an_error_of_the_constructor_names_the_arguments_that_are_not_the_defaults(
+    args: dict[str, Any], message: str, keys: tuple[str, ...]
+) -> None:
+    class Greedy(BasicBlock):
+        def __init__(self, in_channels: int, width: int, *, stride: int = 1, reduction: int = 1) -> None:
+            raise RuntimeError(width // reduction)
+
+    arch = dataclasses.replace(resnet20, block="greedy", block_args=args)
+    with registry.overlay("block", greedy=Greedy), pytest.raises(PluginError, match=message) as caught:
+        build(arch, classes=2, image=image(8))
+    assert caught.value.keys == keys
+    advice = "correct the block for reduction=0, or give other values: `plugins check` tries the defaults"
+    assert caught.value.hint == ((advice,) if keys else (Call("plugins check", ("greedy",)),))
+
+
 def test_block_args_can_set_neither_rates_nor_the_stride() -> None:
     arch = dataclasses.replace(resnet20, block_args={"dropout": 0.1})
     with pytest.raises(ConfigError) as caught:

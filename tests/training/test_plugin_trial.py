@@ -137,7 +137,7 @@ OPTIONS = """
     ("wrong", "problem", "where", "advice"),
     [
         ("inplace", "it changes a tensor in place", "odd_plugin.py:16", OUT_OF_PLACE),
-        ("name", "NameError: name 'no_such_name'", "odd_plugin.py:18", "correct the block for wrong=name: "),
+        ("name", "NameError: name 'no_such_name'", "odd_plugin.py:18", "correct the block for wrong=name, or"),
     ],
 )
 def test_a_mistake_behind_an_argument_has_its_line_and_no_check_that_passes(
@@ -363,7 +363,7 @@ def test_an_objective_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("objective.args.margin=-1", "objective 'odd' refuses its arguments: margin is -1, not above 0"),
+        ("objective.args.margin=-1", "objective 'odd' refuses its arguments: margin is -1.0, not above 0"),
         ("objective.args.margn=1", "objective 'odd' cannot use objective.args"),
         ("label_smoothing=0.1", "objective 'odd' takes no label smoothing"),
     ],
@@ -413,7 +413,7 @@ def test_a_policy_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("augment.dark=2", "policy 'odd' refuses its arguments: dark is 2, not in 0..1"),
+        ("augment.dark=2", "policy 'odd' refuses its arguments: dark is 2.0, not in 0..1"),
         ("augment.drak=1", "policy 'odd' cannot use augment.drak"),
         ("augment.dark=deep", "policy 'odd' cannot use augment.dark"),
     ],
