@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NAMED = 5  # keys of each kind in one error; a deep network has hundreds
+EVERY = 10_000  # keys of each kind for somebody who maps the names of a foreign file; no arch of ours has more
 
 
 def check_keys(
@@ -20,8 +21,12 @@ def check_keys(
     *,
     path: Path,
     hint: Hint | Sequence[Hint] = (),
+    named: int = NAMED,
 ) -> None:
-    """Compare keys and shapes. Raises one `WeightsError` that names the first mismatches of each kind."""
+    """Compare keys and shapes. Raises one `WeightsError` that names the first mismatches of each kind.
+
+    `named` is the number of keys of each kind in the error.
+    """
     missing = [f"missing: {name} {_shape(expected[name])}" for name in expected if name not in state]
     unexpected = [f"unexpected: {name} {_shape(state[name])}" for name in sorted(state) if name not in expected]
     shapes = [
@@ -34,7 +39,7 @@ def check_keys(
         raise WeightsError(
             f"{count} {'key does' if count == 1 else 'keys do'} not match the arch",
             where=str(path),
-            problems=[*_first(missing), *_first(unexpected), *_first(shapes)],
+            problems=[line for lines in (missing, unexpected, shapes) for line in _first(lines, named)],
             hint=hint,
         )
 
@@ -50,10 +55,10 @@ def require_finite(state: Mapping[str, "Tensor"], path: Path) -> None:
         )
 
 
-def _first(problems: list[str]) -> list[str]:
+def _first(problems: list[str], named: int) -> list[str]:
     kind = problems[0].partition(":")[0] if problems else ""
-    more = len(problems) - NAMED
-    return problems if more <= 1 else [*problems[:NAMED], f"{kind}: {more} more"]
+    more = len(problems) - named
+    return problems if more <= 1 else [*problems[:named], f"{kind}: {more:,} more"]
 
 
 def _shape(tensor: "Tensor") -> str:

@@ -10,6 +10,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
-from resnetctl.weights.checks import check_keys, require_finite
+from resnetctl.weights.checks import EVERY, check_keys, require_finite
 from resnetctl.weights.file import LoadedWeights, is_pickle
 from resnetctl.wording import counted
 
@@ -105,7 +106,8 @@ def adopt(
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    check_keys(renamed, expected, path=file, hint=_advice(renamed, len(classes), image.channels))
+    advice = _advice(renamed, len(classes), image.channels)
+    check_keys(renamed, expected, path=file, hint=advice, named=EVERY)
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -308,6 +310,9 @@ def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:
         raise WeightsError(
             "the file has no first convolution of a ResNet",
             where=str(file),
-            problems=["missing: conv1.weight with 4 dimensions", f"the file has: {', '.join(list(state)[:5])}"],
+            problems=[
+                "missing: conv1.weight with 4 dimensions",
+                *(f"the file has: {name} {tuple(value.shape)}" for name, value in islice(state.items(), EVERY)),
+            ],
         )
     return tensor

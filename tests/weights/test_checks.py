@@ -28,6 +28,9 @@ def test_of_many_mismatches_the_first_of_each_kind_are_named() -> None:
         "missing: 4 more",
         "unexpected: odd 1",
     )
+    with pytest.raises(WeightsError) as caught:
+        check_keys({"odd": torch.zeros(1)}, {name: torch.zeros(1) for name in names}, path=PATH, named=9)
+    assert caught.value.problems == (*(f"missing: {name} 1" for name in names), "unexpected: odd 1")
 
 
 def test_numbers_that_are_not_finite_are_named_with_their_tensor() -> None:

@@ -147,6 +147,21 @@ def test_every_arch_can_be_imported(name: str) -> None:
     assert list(imported.state) == list(shapes)
 
 
+def test_names_of_another_project_are_all_listed_beside_ours(tmp_path: Path) -> None:
+    state = {f"stem.{name}" if name != "conv1.weight" else name: value for name, value in state_of().items()}
+    with pytest.raises(WeightsError) as caught:
+        adopted(saved(state, tmp_path / "x.pth"))
+    ours = [name for name in state_of() if name != "conv1.weight" and "num_batches" not in name]
+    theirs = [name for name in state if name != "conv1.weight"]
+    kinds = [problem.partition(": ")[::2] for problem in caught.value.problems]
+    assert [text.split()[0] for kind, text in kinds if kind == "missing"] == ours
+    assert sorted(text.split()[0] for kind, text in kinds if kind == "unexpected") == sorted(theirs)
+    assert min(len(ours), len(theirs)) > 6
+    with pytest.raises(WeightsError, match="no first convolution") as caught:
+        adopted(saved({f"{name}.x": value for name, value in state.items()}, tmp_path / "y.pth"))
+    assert [problem.split()[3] for problem in caught.value.problems[1:]] == [f"{name}.x" for name in state]
+
+
 def test_every_key_that_does_not_match_is_listed(tmp_path: Path) -> None:
     state = state_of()
     del state["bn1.weight"]
