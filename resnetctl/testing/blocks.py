@@ -16,6 +16,7 @@ from resnetctl.config.arguments import with_floats
 from resnetctl.models.resnet import RATES
 from resnetctl.testing.findings import Broken, Rule, expect
 from resnetctl.testing.nets.changes import require_unchanged
+from resnetctl.testing.nets.dtypes import require_bfloat16, require_no_plain_tensors
 
 WIDTHS = (16, 32, 64)  # the stages of a ResNet-20
 SIZES = ((8, 8), (7, 7), (9, 6), (2, 5), (3, 1), (1, 1))  # height, width; late stages of odd images get such sizes
@@ -195,14 +196,14 @@ def bf16(block: Any) -> str:
         worst = max(worst, apart)
         expect(apart < 0.05, f"{apart:.1%} away from float32 at stride {stride}")
         whole = unit.to(torch.bfloat16)(features.to(torch.bfloat16))
-        kept = whole.dtype == torch.bfloat16 and bool(whole.isfinite().all())
-        expect(kept, f"a block of bfloat16 parameters gives NaN, infinity or {whole.dtype} at stride {stride}")
+        require_bfloat16(unit, whole, case=f"at stride {stride}")
     return f"{worst:.1%} away from float32"
 
 
 def state_dict(block: Any) -> str:
     """Keys and shapes depend on the arguments alone, and the state dict restores the whole block."""
     unit, twin, features = make(block, 16).train(), block(16, 32, stride=2), images(16)
+    require_no_plain_tensors(twin)
     before = _layout(unit)
     expect(before == _layout(twin), "two instances have different keys or shapes")
     unit(features).sum().backward()

@@ -19,11 +19,14 @@ SEED = 0  # the kit is deterministic: a rule that fails once always fails
 
 
 class Broken(Exception):
-    """The rule does not hold; the text is the observed value, and `place` the line of the object's code, if known."""
+    """The rule does not hold; the text is the observed value, and `place` the line of the object's code, if known.
 
-    def __init__(self, seen: str, *, place: str = "") -> None:
+    `fix` is the advice for this value, where the rule has several causes; empty for the rule's own.
+    """
+
+    def __init__(self, seen: str, *, place: str = "", fix: str = "") -> None:
         super().__init__(seen)
-        self.place = place
+        self.place, self.fix = place, fix
 
 
 class Skipped(Exception):
@@ -95,7 +98,8 @@ def judge(subject: str, name: str, *, rule: Rule, target: Any) -> Finding:
     except Skipped as reason:
         return Finding(subject=subject, rule=name, status="skipped", seen=str(reason))
     except Broken as broken:
-        return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=rule.fix, place=broken.place)
+        fix = broken.fix or rule.fix
+        return Finding(subject=subject, rule=name, status="failed", seen=str(broken), fix=fix, place=broken.place)
     except (Exception, SystemExit) as error:
         seen, fix, place = _seen(error), _fix(rule, error), own_line(error)
         return Finding(subject=subject, rule=name, status="failed", seen=seen, fix=fix, place=place)
@@ -167,10 +171,10 @@ def not_judged(failed: str) -> str:
     return f"not judged, because {failed} fails"
 
 
-def expect(holds: bool, seen: str) -> None:
-    """Raise `Broken` with the observed value unless `holds`."""
+def expect(holds: bool, seen: str, *, fix: str = "") -> None:
+    """Raise `Broken` with the observed value, and the advice for it, unless `holds`."""
     if not holds:
-        raise Broken(seen)
+        raise Broken(seen, fix=fix)
 
 
 @contextlib.contextmanager
