@@ -47,6 +47,8 @@ def read_entry(kind: Kind, point: Any, *, chosen: tuple[str, ...] | None) -> Ent
         return replace(entry, status="disabled")
     if not NAME.fullmatch(point.name):
         return replace(entry, status="broken", reason="a name has letters, digits, _ . + and - only")
+    if ":" not in point.value:
+        return replace(entry, status="broken", reason=f"{point.value} has no colon between module and object")
     reserved = KINDS[kind].reserved
     if reserved and point.name in resolve(reserved)():
         return replace(entry, status="broken", reason="this is the name of a built-in")

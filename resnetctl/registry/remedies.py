@@ -5,13 +5,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from resnetctl.errors import own_place
-from resnetctl.registry.folders import NEARBY, distribution_in, folder_of, folders_in, install_line
+from resnetctl.registry.folders import NEARBY, PROJECT, distribution_in, folder_of, folders_in, install_line
 from resnetctl.registry.metadata import Entry, editable_folder, normal_name
 from resnetctl.system.installed import torchvision_remedy
 
 
 def remedy(entry: Entry) -> str:
     """Return what makes an entry usable whose status is `stale` or `broken`."""
+    if entry.status == "broken" and ":" not in entry.value:
+        return _with_colon(entry)
     if entry.status == "broken":
         return "give the entry another name in its pyproject.toml, then install it again"
     folder = source_of(entry.distribution)
@@ -40,6 +42,18 @@ def import_remedy(entry: Entry, error: BaseException) -> str:
         is_own = place is not None and Path(place[0]).resolve().is_relative_to(folder.resolve())
         return f"correct {place[0] if place and is_own else own}, then run the command again"
     return f"pip install --upgrade {entry.distribution}"
+
+
+def _with_colon(entry: Entry) -> str:
+    """Return how to write the value of an entry point that has a dot instead of the colon."""
+    module, _, name = entry.value.rpartition(".")
+    noun = "Class" if name[:1].isupper() else "object"
+    example = f", as in {module}:{name}" if module else ""
+    folder = source_of(entry.distribution)
+    again = "install it again" if folder is None else install_line(folder)
+    return (
+        f"write module:{noun}{example}, in {'its pyproject.toml' if folder is None else folder / PROJECT}, then {again}"
+    )
 
 
 def source_of(name: str) -> Path | None:

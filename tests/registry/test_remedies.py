@@ -27,6 +27,28 @@ def test_each_status_has_its_remedy(status: registry.Status, reason: str, words:
     assert remedy(entry).startswith(words)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("plug_x.blocks.GatedBlock", "write module:Class, as in plug_x.blocks:GatedBlock, in "),
+        ("plug_x.net", "write module:object, as in plug_x:net, in "),
+        ("plug_x", "write module:object, in "),
+    ],
+)
+def test_an_entry_with_a_dot_for_the_colon_says_how_to_write_it(
+    install: Install, editable: Editable, value: str, words: str
+) -> None:
+    install("dotted", {"dotted": value}, code=None)
+    with pytest.raises(PluginError, match="has no colon") as caught:
+        get("arch", "dotted")
+    assert caught.value.hint == (f"{words}its pyproject.toml, then install it again",)
+    assert "dotted" not in registry.names("arch")
+    folder = editable("my-nets", value)
+    with pytest.raises(PluginError) as caught:
+        get("arch", "net")
+    assert caught.value.hint == (f"{words}{folder / 'pyproject.toml'}, then pip install -e {folder}",)
+
+
 def test_an_editable_plugin_that_was_moved_names_its_old_folder(
     editable: Editable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
