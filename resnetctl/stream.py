@@ -58,14 +58,14 @@ def train(
     all_layers = layers(keywords(TrainConfig, flags), recipe=recipe, config=config, set=set)
     settings = machine.load()
     with naming_plugins(config):
-        asked = draft(TrainConfig, all_layers, settings=settings, request=request)
+        asked = draft(TrainConfig, all_layers, settings=settings, request=request, file=config)
     return task(asked, settings)
 
 
 def finetune(
     weights: Target = None,
     *,
-    data: str,
+    data: str | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     **flags: Any,
@@ -75,7 +75,8 @@ def finetune(
 
     request = _request(flags, name=flags.pop("name", None), out=out)
     recipe, config = flags.pop("recipe", None), flags.pop("config", None)
-    fixed = {"data": data} | ({} if weights is None else {"weights": targets.text(weights)})
+    named = {"data": data, "weights": None if weights is None else targets.text(weights)}
+    fixed = {key: value for key, value in named.items() if value is not None}
     all_layers = layers(keywords(FinetuneConfig, flags | fixed), recipe=recipe, config=config, set=set)
     settings = machine.load()
     with naming_plugins(config):

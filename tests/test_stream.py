@@ -28,6 +28,17 @@ def test_a_training_gives_its_facts_while_it_works() -> None:
     assert [run.path.name for run in rc.runs()] == ["one", "two"]
 
 
+def test_the_config_of_a_finetune_run_is_for_finetune() -> None:
+    tiny(settings.load().data_dir)
+    rc.train(data="tiny", arch="resnet20", epochs=1, name="one")
+    config = str(rc.finetune("one", data="tiny", epochs=1, name="two").path / "config.toml")
+    with pytest.raises(ConfigError) as caught:
+        rc.train(config=config)
+    assert f"rc.finetune(config={config!r})" in str(caught.value)
+    again = rc.finetune(config=config, name="again")
+    assert again.path.name == "again"
+
+
 def test_compressing_gives_its_facts_and_its_report_last(monkeypatch: pytest.MonkeyPatch) -> None:
     make_deep_run(monkeypatch)
     *facts, report = rc.stream.compress("first", name="small", keep_blocks=[2, 1], finetune="1epoch")

@@ -52,7 +52,7 @@ def train(
 def finetune(
     weights: Target = None,
     *,
-    data: str,
+    data: str | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     progress: bool | None = None,
@@ -62,7 +62,7 @@ def finetune(
 
     Args:
         weights: a run, a weights file or `"torchvision:resnet18"`. None: the newest run.
-        data: dataset name, folder, archive or CSV.
+        data: dataset name, folder, archive or CSV; `config` may name it instead.
         out, set, progress, flags: as in `train`; `recipe`, `config` and `name` work as there, too.
 
     Raises as `train`, and `WeightsError` for weights that cannot be used.

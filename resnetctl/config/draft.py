@@ -15,7 +15,7 @@ from resnetctl.config.defaults import final_arch, suited, suited_to_finetune
 from resnetctl.config.layers import Layer, Resolved, from_environment, from_recipe, layer, merge, resolve, without
 from resnetctl.config.origins import is_by_hand, located
 from resnetctl.config.schema import BenchConfig, FinetuneConfig, TrainConfig
-from resnetctl.errors import PluginError, UsageError
+from resnetctl.errors import ConfigError, PluginError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.registry import Kind
 from resnetctl.spec import DatasetCard, WeightsCard
@@ -97,7 +97,12 @@ class Draft(Generic[Config]):
 
 
 def draft(
-    kind: type[Config], layers: Sequence[Layer], *, settings: Settings, request: RunRequest | None = None
+    kind: type[Config],
+    layers: Sequence[Layer],
+    *,
+    settings: Settings,
+    request: RunRequest | None = None,
+    file: str | Path | None = None,
 ) -> Draft[Config]:
     """Validate the request of the user and return it as a draft.
 
@@ -105,9 +110,10 @@ def draft(
         kind: `TrainConfig`, `FinetuneConfig` or `BenchConfig`.
         layers: from the weakest to the strongest. The environment is weaker than all of them, and the recipe
             `finetune` is weaker than the defaults of the data.
+        file: the config file that one of the layers is from.
 
     Raises:
-        ConfigError: a key or a value is wrong; all are listed.
+        ConfigError: a key or a value is wrong; all are listed. Or `train` got the config of a finetune run.
         UsageError: an arch, block, policy, optimizer, schedule, objective or tracker is unknown, or the user fixed a
             value that `budget` or `tune` chooses.
         PluginError: the plugin that provides one of them is broken.
@@ -117,6 +123,8 @@ def draft(
     asked = merge([from_environment(settings), *layers])
     left_out = _of_finetune(asked) if issubclass(kind, BenchConfig) else []
     asked = without(asked, left_out)
+    if kind is TrainConfig:
+        _require_from_scratch(asked, file)
     config = resolve(kind, [base, asked]).config
     _require_free(asked, request)
     _require_names(config, asked)
@@ -173,6 +181,17 @@ def _of_finetune(asked: Layer) -> list[str]:
         if key in FinetuneConfig.model_fields.keys() - TrainConfig.model_fields.keys()
         and not is_by_hand(asked.origins[key])
     ]
+
+
+def _require_from_scratch(asked: Layer, file: str | Path | None) -> None:
+    """Raise `ConfigError` if the config file is that of a finetune run."""
+    own = [key for key in _of_finetune(asked) if asked.origins[key].rpartition(":")[0] == str(file)]
+    if own:
+        raise ConfigError(
+            f"this is the config of a finetune run: train has no '{own[0]}'",
+            where=str(file),
+            hint=Call("finetune", settings={"config": str(file)}),
+        )
 
 
 def _require_policy(name: str, origin: str) -> None:

@@ -195,6 +195,16 @@ def test_bench_takes_the_config_of_a_finetune_run(machine: Path) -> None:
         to_bench(from_sets(["freeze=backbone"]))
 
 
+def test_train_refuses_the_config_of_a_finetune_run(machine: Path) -> None:
+    file = machine / "tuned.toml"
+    file.write_text('lr = 0.3\nfreeze = "backbone"\n[model]\narch = "resnet20"\n')
+    with pytest.raises(ConfigError, match="config of a finetune run: train has no 'freeze'") as caught:
+        draft(TrainConfig, [from_file(file)], settings=settings.load(), file=file)
+    assert [in_shell(hint) for hint in caught.value.hint] == [f"resnetctl finetune --config {file}"]
+    with pytest.raises(ConfigError, match="unknown keys"):
+        draft(TrainConfig, [from_sets(["freeze=backbone"])], settings=settings.load(), file=file)
+
+
 def test_other_weights_void_the_digest_of_a_weaker_layer() -> None:
     old = from_sets(["weights=one", "weights_sha256=abc"])
     assert to_finetune(old).config.weights_sha256 == "abc"

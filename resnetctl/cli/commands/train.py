@@ -156,7 +156,7 @@ COMMAND = Command(
         ("resnetctl train --data digits", "no download, a minute"),
         ("resnetctl train --arch resnet56 --recipe strong", "CIFAR-10, 200 epochs"),
         ("resnetctl train --data ./photos --dry-run", "check everything, time a few steps"),
-        ("resnetctl train --config runs/last/config.toml", "repeat a run"),
+        ("resnetctl train --config runs/last/config.toml", "repeat a run of train"),
         ("resnetctl train --resume last", "resume the newest run"),
     ),
     notes=("Photos: images above 64 px. For your data: resnetctl config show",),

@@ -52,4 +52,4 @@ def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
             track=tuple(options.track),
         )
     with naming_plugins(options.config_file):
-        return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request)
+        return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request, file=options.config_file)
