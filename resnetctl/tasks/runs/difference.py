@@ -44,7 +44,7 @@ class DiffReport(Report):
     """In what two runs differ; what is equal is left out.
 
     Attributes:
-        runs: the names.
+        runs: the names; those of a group are `GROUP/FOLDER`.
         config: the keys that differ, with both values and origins.
         versions, machine, data: what `env.json` has in two values, by dotted key; digests of the splits are in `data`.
         curves: how far the curves are equal.
@@ -65,7 +65,7 @@ def diff(one: RunDir, other: RunDir) -> DiffReport:
         run.read_config()  # raises for a run that cannot be read
     environment = _unequal(*(environment_of(run) for run in (one, other)))
     return DiffReport(
-        runs=(one.path.resolve().name, other.path.resolve().name),
+        runs=(one.name, other.name),
         config=tuple(_changed(one, other)),
         versions=_below(environment, VERSIONS),
         machine=_below(environment, MACHINE),

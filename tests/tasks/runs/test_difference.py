@@ -48,6 +48,13 @@ def test_only_what_differs_is_named_with_its_origin(tmp_path: Path) -> None:
     assert document["config"] == [{"key": "lr", "values": [None, 0.2], "origins": [None, "argument lr"]}]
 
 
+def test_runs_of_groups_are_named_with_their_group(tmp_path: Path) -> None:
+    for group in ("lo", "hi"):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "sweep.json").write_text("{}")
+    assert diff(run(tmp_path / "lo", "0"), run(tmp_path / "hi", "0")).runs == ("lo/0", "hi/0")
+
+
 def test_equal_runs_have_no_difference(tmp_path: Path) -> None:
     one, other = run(tmp_path, "one"), run(tmp_path, "two")
     for each in (one, other):
