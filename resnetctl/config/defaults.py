@@ -1,5 +1,6 @@
 """Defaults that follow from the arch and the dataset's card; the arch that a config describes, and its plugins."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from resnetctl import registry
 from resnetctl.config.layers import Layer, layer, nest, together
 from resnetctl.config.schema import FinetuneConfig, ModelConfig, TrainConfig
+from resnetctl.errors import ResnetctlError
 from resnetctl.spec import WHOLE_PICTURE, Arch, DatasetCard, HeadCard, Plugins, Scalar, WeightsCard
 from resnetctl.wording import counted
 
@@ -247,6 +249,17 @@ def final_arch(model: ModelConfig) -> Arch:
     )
     as_published = changed == dataclasses.replace(arch, stem=changed.stem)
     return changed if as_published else dataclasses.replace(changed, params=None)
+
+
+def other_block(arch: str, block: str) -> str | None:
+    """Return the block's name if it is not that of the registered arch, else an empty string; None for unknown archs.
+
+    A compressed network keeps the block of its arch: `resnet20` of `resnet20-blocks-2-2-2-channels`.
+    """
+    base = arch.removesuffix("-channels").partition("-blocks-")[0]
+    with contextlib.suppress(ResnetctlError):  # weights may name an arch that is not registered here
+        return "" if registry.get("arch", base).block == block else block
+    return None
 
 
 def described(arch: Arch) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Facts beside the steps: `Started`, notices on settings that are rarely intended and on losses, and an estimate."""
 
-import contextlib
 from collections.abc import Iterator
 from math import log
 
-from resnetctl import registry
+from resnetctl.config.defaults import other_block
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.data.split_groups import ONE_SIDED
@@ -15,11 +14,9 @@ from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import EpochResult, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.schedule import smaller, warmup_steps
-from resnetctl.errors import ResnetctlError
 from resnetctl.facts import Notice, Started
 from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
-from resnetctl.spec import Arch
 from resnetctl.system.machine import cores_granted
 from resnetctl.training.job import Job, augmentation_of
 from resnetctl.training.plan import validate
@@ -39,7 +36,7 @@ def started(job: Job, state: TrainState, *, run: RunDir | None) -> Started:
         config=job.config,
         origins=job.origins,
         arch=job.arch,
-        block=swapped_block(job.arch),
+        block=other_block(job.arch.name, job.arch.block) or "",
         params=sum(parameter.numel() for parameter in state.model.parameters()),
         image_size=job.image.size,
         train_images=len(job.train),
@@ -215,14 +212,3 @@ def _growing_images(job: Job, *, step: int) -> Iterator[Notice]:
         if smaller(scale, size=size, unit=unit) == size:
             reason = f"{scale:g} of {size} px, in multiples of {unit} px, is {size} px"
         yield Notice(f"progressive resizing does nothing here: {reason}")
-
-
-def swapped_block(arch: Arch) -> str:
-    """Return the block's name if the config replaced the block of the registered arch, else an empty string.
-
-    A compressed network keeps the block of its arch: `resnet20` of `resnet20-blocks-2-2-2-channels`.
-    """
-    base = arch.name.removesuffix("-channels").partition("-blocks-")[0]
-    with contextlib.suppress(ResnetctlError):  # weights may name an arch that is not registered here
-        return "" if registry.get("arch", base).block == arch.block else arch.block
-    return ""

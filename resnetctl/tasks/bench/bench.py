@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnetctl.config.defaults import other_block
 from resnetctl.config.draft import Draft
 from resnetctl.config.origins import located
 from resnetctl.config.schema import BenchConfig, ProgressiveConfig
@@ -40,7 +41,6 @@ from resnetctl.tasks import datasets, sources
 from resnetctl.tasks.bench import baselines
 from resnetctl.tasks.bench.report import BenchReport, Machine, Part, Subject, Training, Tried
 from resnetctl.training.job import Job, fresh_model, fresh_state, prepare
-from resnetctl.training.notices import swapped_block
 from resnetctl.training.timing.budget import seconds_of
 from resnetctl.training.timing.pace import PARTS, TimedStep, TimedSteps, at_threads, pace
 from resnetctl.wording import counted
@@ -135,7 +135,7 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
 
 def _named(arch: Arch) -> str:
     """Return the name of an arch, with the block that the config put in place of its own: `resnet20 + bottleneck`."""
-    block = swapped_block(arch)
+    block = other_block(arch.name, arch.block)
     return f"{arch.name} + {block}" if block else arch.name
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from resnetctl.config.defaults import other_block
 from resnetctl.config.layers import flatten, from_file, nest
 from resnetctl.config.options import flags
 from resnetctl.config.schema import FinetuneConfig
@@ -182,13 +183,12 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
     tops = [top for line in metrics if isinstance(top := line.get(f"val_{primary}"), float | int)]
     numbers = {"val": max(tops, default=None), "test": _on_test(run, primary, config=config, metrics=metrics)}
-    block = config.get("model.block")
     recipes = [origin.removeprefix("recipe ") for origin in origins.values() if origin.startswith("recipe ")]
     return {
         "name": name,
         "status": _status(run, finished=summary is not None, failed=failure is not None),
         "arch": summary.get("arch") if summary is not None else config.get("model.arch"),
-        "block": block if origins.get("model.block", "default") not in CHOSEN_BY_ARCH else None,
+        "block": _other_block(config, origins.get("model.block", "default")),
         "data": config.get("data"),
         "recipe": recipes[0] if recipes else None,
         "seed": config.get("seed"),
@@ -199,6 +199,15 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
         "created": run.created() or None,
         "failure": failure or None,
     }
+
+
+def _other_block(config: Mapping[str, Any], origin: str) -> Any:
+    """Return the block of a run if it is not that of its arch. For an arch that is not installed, the origin tells."""
+    arch, block = config.get("model.arch"), config.get("model.block")
+    if not block or origin == "default" or not isinstance(arch, str):
+        return None
+    other = other_block(arch, block)
+    return (block if origin not in CHOSEN_BY_ARCH else None) if other is None else other or None
 
 
 def _figures(report: Mapping[str, Any]) -> dict[str, Any]:

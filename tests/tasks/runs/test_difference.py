@@ -50,7 +50,7 @@ def test_only_what_differs_is_named_with_its_origin(tmp_path: Path) -> None:
 
 def test_runs_of_groups_are_named_with_their_group(tmp_path: Path) -> None:
     for group in ("lo", "hi"):
-        (tmp_path / group).mkdir()
+        (tmp_path / group / "queue").mkdir(parents=True)
         (tmp_path / group / "sweep.json").write_text("{}")
     assert diff(run(tmp_path / "lo", "0"), run(tmp_path / "hi", "0")).runs == ("lo/0", "hi/0")
 

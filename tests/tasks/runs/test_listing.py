@@ -50,12 +50,26 @@ def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
     }
 
 
-def test_the_facts_name_a_block_that_the_user_chose(tmp_path: Path) -> None:
-    config = CONFIG + 'block = "se_basic"\n'
-    for number, (origin, block) in enumerate([("default", None), ("weights", None), ("flag --block", "se_basic")]):
-        run_dir = run(tmp_path / str(number), config=config)
-        (run_dir.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
-        assert listing.facts(run_dir)["block"] == block
+@pytest.mark.parametrize(
+    ("arch", "block", "origin", "shown"),
+    [
+        ("resnet20", "se_basic", "default", None),
+        ("resnet20", "se_basic", "flag --block", "se_basic"),
+        ("resnet20", "basic", "runs/a/config.toml:37", None),
+        ("resnet20", "preact_basic", "runs/a/config.toml:37", "preact_basic"),
+        ("resnet20-blocks-2-2-2", "basic", "weights", None),
+        ("resnet20-blocks-2-2-2-channels", "preact_basic", "weights", "preact_basic"),
+        ("not-installed", "se_basic", "weights", None),
+        ("not-installed", "se_basic", "flag --block", "se_basic"),
+    ],
+)
+def test_the_facts_name_a_block_other_than_that_of_the_arch(
+    tmp_path: Path, arch: str, block: str, origin: str, shown: str | None
+) -> None:
+    config = CONFIG.replace("resnet20", arch) + f'block = "{block}"\n'
+    run_dir = run(tmp_path / "a", config=config)
+    (run_dir.path / "config.sources.json").write_text(f'{{"model.block": "{origin}"}}')
+    assert listing.facts(run_dir)["block"] == shown
 
 
 def test_the_facts_of_a_failed_run_give_the_reason_and_the_start(tmp_path: Path) -> None:
