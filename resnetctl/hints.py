@@ -36,6 +36,8 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
 }
 FUNCTIONS = {"find_lr": "rc.find_lr(...)"}  # flags of a verb that are functions of their own in Python
 IMPLIED = ("onnx",)  # settings that the Python functions always imply
+# what other programs call a setting, as a Python name
+OTHER_WORDS = {"learning_rate": "lr", "wd": "weight_decay", "bs": "batch_size"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to `name`, or None. Among equally close names the longest match wins.
 
-    Leading dashes do not count: all flags have them. The only name that begins with `name` is the closest.
+    Leading dashes do not count: all flags have them. The only name that begins with `name` is the closest, then what
+    other programs call a known name.
     """
     from difflib import SequenceMatcher, get_close_matches
 
@@ -129,6 +132,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     begun = [other for other in names if len(bare) > 2 and other.startswith(bare)]
     if len(begun) == 1:
         return names[begun[0]]
+    other = OTHER_WORDS.get(bare.replace("-", "_"), "")
+    for word in (other, other.replace("_", "-")):
+        if word in names:
+            return names[word]
     close = get_close_matches(bare, names, n=5)
     return names[max(close, key=closeness)] if close else None
 

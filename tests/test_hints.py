@@ -70,6 +70,9 @@ def test_python_arguments_have_the_names_of_the_flags() -> None:
 def test_dashes_of_flags_do_not_make_names_close() -> None:
     flags = ["--out", "--data", "--epochs", "--dry-run"]
     assert closest("--bogus", flags) is None
+    assert closest("--learning-rate", ["--lr", "--learn"]) == "did you mean '--lr'?"  # the word of other programs
+    assert closest("wd", ["weight_decay", "width"]) == "did you mean 'weight_decay'?"
+    assert closest("--bs", ["--batch-size", "--best"]) == "did you mean '--batch-size'?"
     assert closest("--epocs", flags) == "did you mean '--epochs'?"
     assert closest("--datta", flags) == "did you mean '--data'?"
     assert closest("-", flags) is None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from resnetctl.hints import nearest
+from resnetctl.hints import OTHER_WORDS, nearest
 
 USED = "Most used"  # the panel of the first help screen
 
@@ -78,10 +78,6 @@ def flags(model: type[BaseModel]) -> list[Flag]:
                 )
             )
     return all_flags
-
-
-# what other programs call a key
-OTHER_WORDS = {"learning_rate": "lr", "wd": "weight_decay", "bs": "batch_size"}
 
 
 def key_meant(key: str, model: type[BaseModel]) -> str | None:

@@ -56,7 +56,11 @@ def find(text: str | Path, folder: Path) -> RunDir:
             raise InputError(
                 f"'{text}' is a group of runs, not a run",
                 where=str(path),
-                hint=[Call("sweep show", (path,)), "or name one run in it"],
+                hint=[
+                    Call("sweep show", (path,)),
+                    Call("sweep work", (path,), note="goes on with its runs"),
+                    "or name one run in it",
+                ],
             )
         if _is_staged(path):
             raise InputError(

@@ -136,18 +136,21 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         if default and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             args = [default, *args]
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
-            self._unknown(ctx, args[0])
+            self._unknown(ctx, *args)
         return super().resolve_command(ctx, args)
 
-    def _unknown(self, ctx: Any, word: str) -> NoReturn:
+    def _unknown(self, ctx: Any, word: str, *rest: str) -> NoReturn:
         from resnetctl import registry
 
         path = path_of(ctx)
         if word.startswith("-"):
             raise errors.UsageError(f"{path} has no option {word}", hint=f"{path} --help")
         known, flag = self.list_commands(ctx), "--" + word.replace("_", "-")
-        params = {name: getattr(self.get_command(ctx, name), "params", []) for name in known}
+        members = {name: self.get_command(ctx, name) for name in known}
+        params = {name: getattr(member, "params", []) for name, member in members.items()}
         owners = [name for name, items in params.items() if any(flag in item.opts for item in items)]
         hint = f"{path} {owners[0]} {flag}" if len(owners) == 1 else hints.suggest(word, known)
+        groups = [name for name, member in members.items() if word in getattr(member, "commands", {})]
+        nested = [f"{path} {name} {shlex.join([word, *rest])}" for name in groups]
         waiting = registry.declared_hints(word, "command")
-        raise errors.UsageError(f"no command '{path} {word}'", hint=[*waiting, hint, f"{path} --help"])
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[*waiting, *(nested or [hint]), f"{path} --help"])

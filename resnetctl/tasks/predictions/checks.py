@@ -56,10 +56,18 @@ def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
         raise InputError(
             "the weights have no prediction sets: no val split with at least 100 images has calibrated them",
             where=str(where),
-            hint=Call("report", (where,), {"calibrate": "NEW.safetensors"}),
+            hint=_calibrating(where),
         )
     for known, threshold in card.calibration.sets.items():
         if float(known) == level:
             return threshold
     others = [Setting("set", float(item)) for item in card.calibration.sets]
     raise UsageError(f"the weights have no prediction sets of level {level:g}", where=Setting("set"), hint=others)
+
+
+def _calibrating(where: Path) -> Call:
+    """Return the command that gives the weights prediction sets; those of an ONNX file get them before the export."""
+    if where.suffix.lower() != ".onnx":
+        return Call("report", (where,), {"calibrate": "NEW.safetensors"})
+    note = "WEIGHTS: the run or file that was exported; then export NEW.safetensors"
+    return Call("report", ("WEIGHTS",), {"calibrate": "NEW.safetensors"}, note=note)

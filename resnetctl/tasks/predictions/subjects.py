@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resnetctl.data.reading.parallel import Square
 from resnetctl.data.reading.source import why_ignored
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import InputError, ResnetctlError, UsageError
 from resnetctl.hints import Call
 from resnetctl.spec import ImageSpec
 from resnetctl.system.settings import Settings
@@ -21,7 +21,7 @@ def resolve_for(target: str | Path | None, images: Sequence[str | Path], *, sett
     except InputError:
         if target is None or not _is_image(target):
             raise
-        raise _no_target(target, images) from None
+        raise _no_target(target, images, settings=settings) from None
 
 
 def square_for(image: ImageSpec, *, is_own: bool, max_pixels: int) -> Square:
@@ -37,15 +37,25 @@ def square_for(image: ImageSpec, *, is_own: bool, max_pixels: int) -> Square:
     )
 
 
-def _no_target(target: str | Path, images: Sequence[str | Path]) -> UsageError:
-    """Return the error for images without a target."""
-    words = tuple(str(word) for word in (target, *images))
+def _no_target(target: str | Path, images: Sequence[str | Path], *, settings: Settings) -> UsageError:
+    """Return the error for images without a target, or with the target behind them."""
+    net = next((word for word in images if _is_target(word, settings)), None)
+    words = tuple(str(word) for word in (target, *images) if word is not net)
     dashes = ("--",) if any(word.startswith("-") for word in words) else ()
+    more = ("...",) if len(words) > 2 else ()
     return UsageError(
         "the first argument must be a run, a weights file or an ONNX file",
         where=str(target),
-        hint=Call("predict", ("last", *dashes, *words[:2], *(("...",) if len(words) > 2 else ()))),
+        hint=Call("predict", ("last" if net is None else net, *dashes, *words[:2], *more)),
     )
+
+
+def _is_target(word: str | Path, settings: Settings) -> bool:
+    """Return whether a network has this name or path."""
+    try:
+        return not _is_image(word) and resolve(word, settings).path.is_file()
+    except ResnetctlError:
+        return False
 
 
 def _is_image(target: str | Path) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import NonFinite, ResnetctlError
+from resnetctl.errors import NonFinite, ResnetctlError, Stopped
 from resnetctl.facts import EpochTimed, Notice, TrainFact
+from resnetctl.hints import Call
 from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
 from resnetctl.runs.plugins import changed_since
@@ -128,11 +129,15 @@ def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, run
         request = RunRequest(name=name, out=group.path)
         asked = draft(TrainConfig, [from_queue(group.config(name))], settings=settings, request=request)
         facts = trainer.start(asked, settings)
-    for fact in facts:
-        yield fact
-        if rung and isinstance(fact, EpochTimed) and fact.result.epoch >= rung:
-            facts.close()  # the epoch is saved; a resume goes on exactly here
-            return
+    try:
+        for fact in facts:
+            yield fact
+            if rung and isinstance(fact, EpochTimed) and fact.result.epoch >= rung:
+                facts.close()  # the epoch is saved; a resume goes on exactly here
+                return
+    except Stopped as error:
+        go_on = Call("sweep work", (group.path,))  # a resume would finish this run only
+        raise Stopped(error.message, signum=error.exit_code - 128, hint=go_on) from None
 
 
 def progress(group: Group) -> dict[str, int]:

@@ -140,6 +140,11 @@ def test_finetune_names_the_command_that_resumes(cli: Cli, words: list[str], val
     ]
 
 
+def test_a_command_of_a_group_is_named_with_its_group(cli: Cli) -> None:
+    assert cli("compare", "lo", "a b").err.splitlines()[1] == "  try    resnetctl runs compare lo 'a b'"
+    assert "resnetctl sweep show lo" in cli("show", "lo").err
+
+
 def test_help_wins_over_missing_arguments(cli: Cli) -> None:
     result = cli("weights", "import", "-h")
     assert (result.code, result.err) == (0, "")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.trained import card
 
-from resnetctl.errors import UsageError
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.spec import Calibration
 from resnetctl.tasks.predictions import checks
 
@@ -52,3 +52,11 @@ def test_a_card_without_sets_names_the_command_that_measures_them() -> None:
     with pytest.raises(Exception, match="no prediction sets") as caught:
         checks.set_threshold(card(), 0.9, where=Path("net"))
     assert caught.value.hint == (Call("report", (Path("net"),), {"calibrate": "NEW.safetensors"}),)  # type: ignore[attr-defined]
+
+
+def test_an_onnx_file_without_sets_is_calibrated_before_the_export() -> None:
+    with pytest.raises(InputError, match="no prediction sets") as caught:
+        checks.set_threshold(card(), 0.9, where=Path("cells.onnx"))
+    (hint,) = map(in_shell, caught.value.hint)
+    assert hint.startswith("resnetctl report WEIGHTS --calibrate NEW.safetensors")
+    assert "then export NEW.safetensors" in hint

@@ -23,6 +23,17 @@ def test_an_image_in_the_place_of_the_target_gets_a_line_to_paste() -> None:
     assert in_shell(caught.value.hint[0]) == "resnetctl predict last -- 'a dog.jpg' -b.png"
 
 
+def test_a_target_behind_the_images_is_put_first() -> None:
+    make_run(card())
+    with pytest.raises(UsageError) as caught:
+        resolve_for("a.jpg", ["b.jpg", "last"], settings=settings.load())
+    assert in_shell(caught.value.hint[0]) == "resnetctl predict last a.jpg b.jpg"
+    net = settings.load().runs_dir / "last" / "model.safetensors"
+    with pytest.raises(UsageError) as caught:
+        resolve_for("a.jpg", [net], settings=settings.load())
+    assert in_shell(caught.value.hint[0]) == f"resnetctl predict {net} a.jpg"
+
+
 def test_a_missing_target_and_missing_images_are_errors() -> None:
     with pytest.raises(UsageError, match="no image"):
         resolve_for(None, [], settings=settings.load())

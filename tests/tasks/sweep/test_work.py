@@ -11,9 +11,9 @@ from support.groups import TRAINER, grouped, worked
 from support.tiny_runs import ARCH, files, notice_texts
 from support.tiny_runs import run as whole_run
 
-from resnetctl.errors import ConfigError, NonFinite
+from resnetctl.errors import ConfigError, NonFinite, Stopped
 from resnetctl.facts import EpochTimed, Finished, Notice
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
@@ -96,6 +96,18 @@ def test_a_run_with_broken_numbers_does_not_stop_the_others() -> None:
     assert "0-seed0 is left out" in notice_texts(worked(group, Trainer(start=start, resume=resume)))
     assert is_done(group, "0-seed0", rung=0)
     assert progress(group)["finished"] == 1
+
+
+def test_a_stop_names_the_command_that_goes_on_with_the_group() -> None:
+    group = grouped(seeds=2)
+
+    def stopping(*_: Any) -> Iterator[Any]:
+        yield Notice("begun")
+        raise Stopped("after step 1 of 9", signum=2, hint="resnetctl train --resume runs/g/0-seed0")
+
+    with pytest.raises(Stopped, match="after step 1") as caught:
+        list(work(group, settings.load(), trainer=Trainer(start=stopping, resume=resume)))
+    assert (caught.value.exit_code, caught.value.hint) == (130, (Call("sweep work", (group.path,)),))
 
 
 def test_a_notice_of_every_run_is_said_once_for_a_setting() -> None:
