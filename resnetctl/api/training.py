@@ -152,11 +152,11 @@ def sweep(
     The report's `plot()` draws it in a notebook.
     """
     from resnetctl.tasks import resume, train
-    from resnetctl.tasks.sweep import points, results, work
+    from resnetctl.tasks.sweep import opened, results, work
     from resnetctl.training.launch import Trainer
 
     settings, place = machine.load(), None if out is None else Path(out)
-    group = points.open_group(file, settings, name=name, out=place, halving=halving)
+    group = opened.open_group(file, settings, name=name, out=place, halving=halving)
     trainer = Trainer(start=train.train, resume=resume.resume)
     for _ in watched(work.work(group, settings, trainer=trainer), show=progress):
         pass

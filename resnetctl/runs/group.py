@@ -48,6 +48,15 @@ class Group:
         """Return whether flags gave the config of all runs, which differ in their seed: it may get more seeds."""
         return bool(self.plan().get("by_flags"))
 
+    def method(self) -> str:
+        """Return the method of a search, "" for other groups."""
+        return str(self.plan().get("search", {}).get("method", ""))
+
+    def finished(self) -> int:
+        """Return how many runs have finished."""
+        runs = [self.run(name) for name in self.names()]
+        return sum(run.config.is_file() and run.summary() is not None for run in runs)
+
     def total(self) -> int:
         """Return how many runs the group has; of a search, how many it will have."""
         return int(self.plan().get("search", {}).get("runs", len(self.names())))

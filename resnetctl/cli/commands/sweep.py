@@ -10,11 +10,14 @@ from resnetctl.wording import counted
 def run(parsed: Parsed[SweepRunOptions]) -> None:
     """Run `sweep FILE`."""
     from resnetctl.system import settings
-    from resnetctl.tasks.sweep.points import open_group
+    from resnetctl.tasks.sweep.opened import open_group
 
     options = parsed.options
     group = open_group(options.file, settings.load(), name=options.name, out=options.out, halving=options.halving)
-    streams.say(streams.one_line(f"{group.path}: {counted(group.total(), 'run')}"))
+    total, finished = group.total(), group.finished()
+    state = f", {finished} of them finished" if finished else ""
+    nothing = f"nothing to add: {finished} of {counted(total, 'run')} finished"
+    streams.say(streams.one_line(f"{group.path}: " + (nothing if finished == total else counted(total, "run") + state)))
     if not options.queue_only:
         work_on(group, as_json=options.as_json)
 

@@ -5,7 +5,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +15,10 @@ from resnetctl.config.origins import located
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
-from resnetctl.runs.group import Group, create_group, find_group
+from resnetctl.runs.group import Group, create_group
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.asking import suggest
-from resnetctl.tasks.sweep.file import MAX_RUNS, SweepFile, read_sweep
+from resnetctl.tasks.sweep.file import MAX_RUNS, SweepFile
 from resnetctl.tasks.sweep.queued import to_text
 
 Point = Mapping[str, Any]
@@ -38,7 +37,7 @@ def points(sweep: SweepFile) -> list[dict[str, Any]]:
         )
     if len(found) * sweep.seeds > MAX_RUNS:
         raise ConfigError(f"the sweep has {len(found) * sweep.seeds:,} runs; at most {MAX_RUNS:,} can be made")
-    first = _first_seed(sweep)
+    first = first_seed(sweep)
     return [point | _seed(sweep, first + number) for point in found for number in range(sweep.seeds)]
 
 
@@ -52,10 +51,11 @@ def plan_sweep(sweep: SweepFile, settings: Settings, *, name: str, out: Path | N
     if sweep.method == "optuna":
         return _plan_search(sweep, settings, where=where)
     each = points(sweep)
-    return plan_group(_base(sweep), each, settings=settings, where=where, halving=sweep.halving, sweep=sweep)
+    return plan_group(base(sweep), each, settings=settings, where=where, halving=sweep.halving, sweep=sweep)
 
 
-def _base(sweep: SweepFile) -> list[Layer]:
+def base(sweep: SweepFile) -> list[Layer]:
+    """Return the layers that all runs share."""
     recipe = [from_recipe(sweep.recipe)] if sweep.recipe else []
     return [*recipe, placed(sweep.config, sweep.places_in("config"), otherwise="the sweep's config")]
 
@@ -75,7 +75,7 @@ def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str
     }
     for number in range(max(map(len, ends.values()))):
         _config(
-            _base(sweep),
+            base(sweep),
             {key: each[number % len(each)] for key, each in ends.items()},
             number,
             settings=settings,
@@ -84,7 +84,7 @@ def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str
     name = run_name(0, first, count=sweep.runs)
     plan = {"keys": sorted(vary), "points": {name: first}, "search": sweep.model_dump()}
     return create_group(
-        *where, plan=plan, configs={name: _config(_base(sweep), first, 0, settings=settings, sweep=sweep)}
+        *where, plan=plan, configs={name: _config(base(sweep), first, 0, settings=settings, sweep=sweep)}
     )
 
 
@@ -103,7 +103,7 @@ def ask(group: Group, settings: Settings) -> str | None:
             waiting = run_name(len(done), point, count=sweep.runs)
             done[waiting] = point
             group.write_plan(plan | {"points": done})
-        group.queue(waiting, _config(_base(sweep), done[waiting], [*done].index(waiting), settings=settings))
+        group.queue(waiting, _config(base(sweep), done[waiting], [*done].index(waiting), settings=settings))
         return waiting
 
 
@@ -121,19 +121,6 @@ def _outcome(group: Group, name: str) -> float | Literal["failed", "open"]:
             hint=Setting("val_fraction", 0.1),
         )
     return "open"
-
-
-def open_group(
-    file: str | PathLike[str], settings: Settings, *, name: str | None, out: Path | None, halving: int
-) -> Group:
-    """Return the group that a file describes, created now, or the group of that name. Raises as `plan_sweep`."""
-    path = Path(file)
-    if not path.is_file() and path.suffix != ".toml":
-        return find_group(fspath(file), settings.runs_dir)
-    sweep = read_sweep(path)
-    if halving:
-        sweep = sweep.model_copy(update={"halving": halving})
-    return plan_sweep(sweep, settings, name=name or sweep.name or path.stem, out=out)
 
 
 def plan_group(
@@ -198,7 +185,7 @@ def config_of(
     return made.asked
 
 
-def _first_seed(sweep: SweepFile) -> int:
+def first_seed(sweep: SweepFile) -> int:
     """Return the seed of the shared config. Raises `ConfigError` if it is no number, or if the points have seeds."""
     seed = flatten(sweep.config).get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):

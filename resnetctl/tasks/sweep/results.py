@@ -149,9 +149,10 @@ def compared(group: Group, other: Group) -> SweepReport:
         seeds = compare_recipes(*([*each.seeds.values()] for each in best))
     except ValueError as error:
         few = reports[len(best[0].seeds) >= FEWEST_SEEDS].path
-        grows = Group(Path(few)).is_by_flags()
-        note = "in the same line as before adds the others" if grows else "in a new group of another name"
-        raise UsageError(str(error), where=few, hint=Setting("seeds", FEWEST_SEEDS, note=note)) from None
+        more = Setting("seeds", FEWEST_SEEDS, note="in the same line as before adds the others")
+        in_sweep = f"seeds = {FEWEST_SEEDS} in the file of the sweep, and `sweep` again, add the others"
+        hint = more if Group(Path(few)).is_by_flags() else in_sweep
+        raise UsageError(str(error), where=few, hint=hint) from None
     names = (best[0].label, best[1].label)
     against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds)
     return replace(reports[0], against=against, plugins=reports[0].plugins + reports[1].plugins)

@@ -43,7 +43,7 @@ def _grow(group: Group, asked: Layer, each: list[dict[str, int]], *, settings: S
         points = dict(plan["points"])
         first = from_queue(group.config(next(iter(points))))
         now = flatten(tables(to_text(wanted[0]), str(group.path)))  # as a file has it, such as text for a path
-        if problems := list(_differences(first.values, now)):
+        if problems := list(differences(first.values, now)):
             raise ConfigError(
                 "the runs of the group have another config",
                 where=str(group.path),
@@ -62,8 +62,8 @@ def _grow(group: Group, asked: Layer, each: list[dict[str, int]], *, settings: S
             group.write_plan(plan | {"points": points})
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each key that was asked for with another value."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each key that was asked for with another value; seed, device and threads are free."""
     for key in sorted({*old, *new} - {*FREE}):
         if old.get(key) != new.get(key):
             yield f"{short_key(key)}: {_value(old, key)} in the group, {_value(new, key)} now"

@@ -29,8 +29,13 @@ def test_a_file_is_queued_worked_on_and_shown(capsys: pytest.CaptureFixture[str]
     assert main(["sweep", "show", "lr", "--plot", "lr.svg", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["states"]["finished"] == 2
     assert Path("lr.svg").read_text().startswith("<svg")
-    assert main(["sweep", "lr.toml"]) == 2
-    assert "the group 'lr' exists" in capsys.readouterr().err
+    assert main(["sweep", "lr.toml"]) == 0
+    captured = capsys.readouterr()
+    assert "runs/lr: nothing to add: 2 of 2 runs finished" in captured.err
+    assert "resnetctl sweep show runs/lr" in captured.out
+    Path("lr.toml").write_text(Path("lr.toml").read_text().replace("0.2]", "0.2, 0.3]"))
+    assert main(["sweep", "lr.toml", "--queue-only"]) == 0
+    assert "runs/lr: 3 runs, 2 of them finished" in capsys.readouterr().err
 
 
 def test_seeds_of_one_run_are_a_group(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetctl.config.layers import from_file
-from resnetctl.errors import ConfigError, InputError, UsageError
+from resnetctl.errors import ConfigError, UsageError
 from resnetctl.system import settings
 from resnetctl.tasks.sweep.file import SweepFile, read_sweep
 from resnetctl.tasks.sweep.points import (
     _words,
     ask,
-    open_group,
     plan_sweep,
     points,
 )
@@ -164,14 +163,6 @@ def test_a_value_that_makes_no_runs_names_file_and_line(tmp_path: Path, text: st
     assert planned(tmp_path / "lr.toml", text).where == f"{tmp_path / 'lr.toml'}:3"
 
 
-def test_a_file_opens_a_new_group_and_a_name_an_old_one(tmp_path: Path) -> None:
-    (tmp_path / "lr.toml").write_text("[vary]\nlr = [0.1, 0.2]\n")
-    made = open_group(tmp_path / "lr.toml", settings.load(), name=None, out=tmp_path, halving=2)
-    assert made.path == tmp_path / "lr"
-    assert made.plan()["halving"] == 2
-    assert open_group(tmp_path / "lr", settings.load(), name=None, out=None, halving=0) == made
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -239,17 +230,6 @@ def test_eleven_runs_are_numbered_in_the_order_of_the_queue(tmp_path: Path) -> N
     group = plan_sweep(sweep(seeds=11, config={"data": "digits"}), settings.load(), name="s", out=tmp_path)
     assert group.names() == [f"{number:02d}-seed{number}" for number in range(11)]
     assert [group.plan()["points"][name]["seed"] for name in group.names()] == [*range(11)]
-
-
-def test_the_name_of_a_group_is_asked_for_or_in_the_file_or_that_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "three.toml"
-    path.write_text('seeds = 2\nname = "two"\n')
-    for name, expected in (("one", "one"), (None, "two")):
-        assert open_group(path, settings.load(), name=name, out=tmp_path, halving=0).path.name == expected
-    with pytest.raises(UsageError, match="the group 'two' exists"):
-        open_group(path, settings.load(), name=None, out=tmp_path, halving=0)
-    with pytest.raises(InputError):
-        open_group(tmp_path / "none.toml", settings.load(), name=None, out=tmp_path, halving=0)
 
 
 SEARCH = {"method": "optuna", "runs": 3, "vary": {"lr": {"low": 0.01, "high": 0.5, "log": True}}}
