@@ -60,8 +60,8 @@ class EvalReport(Card):
     per_class: tuple[ClassReport, ...]
     confusion: tuple[tuple[int, ...], ...]
     interval: tuple[float, float]
-    seconds: float
-    images_per_second: float
+    seconds: float = 0.0
+    images_per_second: float = 0.0
 
     @property
     def balanced_accuracy(self) -> float:

@@ -1,11 +1,13 @@
 """The plot of a group of runs: the accuracy of each seed, and the interval of each mean."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from resnetctl.report import svg
 from resnetctl.report.plots import Plot, shortened
 
 Row = tuple[str, Sequence[float], float, tuple[float, float] | None]  # name, values, mean, interval; shares of 1
+REACH = 9.0  # pixels above and below the middle of a row
 
 
 def settings_plot(rows: Sequence[Row]) -> Plot:
@@ -27,8 +29,11 @@ def settings_plot(rows: Sequence[Row]) -> Plot:
         if interval is not None:
             start, end = map(across, interval)
             parts.append(svg.element("line", x1=start, y1=y, x2=end, y2=y, class_="line s0"))
-        parts += [svg.element("circle", cx=across(value), cy=y, r=2.5, class_="mark s1") for value in values]
         parts.append(svg.element("circle", cx=across(mean), cy=y, r=4.5, class_="mark s0"))
+        parts += [
+            svg.element("circle", cx=across(value), cy=y + offset, r=2.5, class_="mark s1")
+            for value, offset in zip(values, _offsets(values), strict=True)
+        ]
     parts.append(svg.text("val accuracy in percent", x=left + width / 2, y=bottom + 34, class_="name middle"))
     return Plot(
         name="settings",
@@ -40,3 +45,14 @@ def settings_plot(rows: Sequence[Row]) -> Plot:
             for name, values, mean, interval in rows
         ),
     )
+
+
+def _offsets(values: Sequence[float]) -> list[float]:
+    """Return how far each mark moves up or down, so that those of equal values do not hide each other."""
+    counts, before = Counter(values), Counter[float]()
+    offsets = []
+    for value in values:
+        space = min(5.0, 2 * REACH / max(1, counts[value] - 1))
+        offsets.append((before[value] - (counts[value] - 1) / 2) * space)
+        before[value] += 1
+    return offsets

@@ -14,6 +14,8 @@ from resnetctl.trust.seeds import compare_recipes, seed_mean, seed_pairs
 
 BEST = {0: 0.91, 1: 0.93, 2: 0.92}
 
+NONE = SettingResult(values={}, seeds={}, val_top1=None)
+
 
 def lines(capsys: pytest.CaptureFixture[str], *others: dict[int, float]) -> list[list[str]]:
     """Return the cells of the table of the best setting and others."""
@@ -63,7 +65,7 @@ def test_equal_values_have_no_interval(capsys: pytest.CaptureFixture[str]) -> No
         keys=(),
         states={},
         settings=(SettingResult(values={}, seeds=BEST, val_top1=seed_mean([*BEST.values()])),),
-        against=AgainstGroup(path="runs/h", settings=("all runs", "all runs"), seeds=same),
+        against=AgainstGroup(path="runs/h", settings=("all runs", "all runs"), seeds=same, best=NONE),
     )
     show_results(report, as_json=False)
     last = capsys.readouterr().out.splitlines()[-1]
@@ -77,7 +79,7 @@ def test_another_group_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> No
         keys=(),
         states={"finished": 3},
         settings=(SettingResult(values={}, seeds=BEST, val_top1=seed_mean([*BEST.values()])),),
-        against=AgainstGroup(path="runs/h", settings=("all runs", "lr 0.2"), seeds=seeds),
+        against=AgainstGroup(path="runs/h", settings=("all runs", "lr 0.2"), seeds=seeds, best=NONE),
     )
     show_results(report, as_json=False)
     assert capsys.readouterr().out.splitlines()[-1] == (

@@ -1,5 +1,6 @@
 """Metrics are compared with scikit-learn, and with results computed by hand."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -187,3 +188,9 @@ def test_an_interval_for_many_models_is_that_of_a_smaller_risk() -> None:
     centre = (0.8 + 2.807034**2 / 2000) / (1 + 2.807034**2 / 1000)
     assert sum(ten) / 2 == pytest.approx(centre, abs=1e-6)
     assert ten[0] < one[0] < one[1] < ten[1]
+
+
+def test_the_line_of_a_stored_pass_has_no_speed() -> None:
+    report = report_of(np.eye(3), np.arange(3), ("a", "b", "c"))
+    assert "seconds" in repr(dataclasses.replace(report, seconds=2.5))
+    assert "second" not in repr(dataclasses.replace(report, seconds=0.0, images_per_second=0.0))

@@ -50,11 +50,11 @@ def test_marks_and_intervals_are_where_their_numbers_are() -> None:
     tree = ElementTree.fromstring(settings_plot([("a", [0.2, 0.4], 0.3, (0.1, 0.5)), ("b", [0.3], 0.3, None)]).drawing)
     marks = [item.attrib for item in tree.iter() if item.tag.endswith("circle")]
     (line,) = [item.attrib for item in tree.iter() if item.tag.endswith("line")]
-    low, high, mean = (float(marks[place]["cx"]) for place in (0, 1, 2))
+    mean, low, high = (float(marks[place]["cx"]) for place in (0, 1, 2))
     assert mean == pytest.approx((low + high) / 2, abs=0.02)
     assert (float(line["x1"]) + float(line["x2"])) / 2 == pytest.approx(mean, abs=0.02)
     assert float(line["x2"]) - float(line["x1"]) == pytest.approx(2 * (high - low), abs=0.03)
-    assert [mark["class"] for mark in marks] == ["mark s1", "mark s1", "mark s0", "mark s1", "mark s0"]
+    assert [mark["class"] for mark in marks] == ["mark s0", "mark s1", "mark s1", "mark s0", "mark s1"]
     assert float(marks[3]["cx"]) == mean
     assert float(marks[3]["cy"]) > float(marks[0]["cy"])
 
@@ -67,3 +67,15 @@ def test_the_drawing_grows_with_its_rows_and_long_names_are_shortened_in_it_only
         assert plot.rows[0][0] == "x" * 40
         assert "x" * 16 not in plot.drawing
     assert heights[1] - heights[0] == 9 * 24
+
+
+def test_marks_of_equal_values_lie_one_below_the_other() -> None:
+    tree = ElementTree.fromstring(settings_plot([("a", [0.5] * 3 + [0.6], 0.525, None)]).drawing)
+    marks = [item.attrib for item in tree.iter() if item.attrib.get("class") == "mark s1"]
+    heights = [float(mark["cy"]) for mark in marks]
+    assert len({mark["cx"] for mark in marks}) == 2
+    assert heights[0] < heights[1] < heights[2]
+    assert heights[1] == heights[3]  # the middle of the row
+    many = ElementTree.fromstring(settings_plot([("a", [0.5] * 40, 0.5, None)]).drawing)
+    rows = [float(item.attrib["cy"]) for item in many.iter() if item.attrib.get("class") == "mark s1"]
+    assert max(rows) - min(rows) < 20

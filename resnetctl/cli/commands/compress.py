@@ -11,7 +11,6 @@ from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.duration import spoken
-from resnetctl.errors import UsageError
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ MUCH = 0.03  # accuracy: with more lost, the network is to be trained further be
 def run(parsed: Parsed[CompressOptions]) -> None:
     """Run `compress`."""
     options = parsed.options
-    keep = None if options.keep_blocks is None else _depths(options.keep_blocks)
     load_torch()
     from resnetctl.system import settings
     from resnetctl.tasks.compress import Order, compress
@@ -36,7 +34,7 @@ def run(parsed: Parsed[CompressOptions]) -> None:
     order = Order.of(
         options.target,
         data=options.data,
-        keep_blocks=keep,
+        keep_blocks=options.keep_blocks,
         channels=options.channels,
         speedup=options.speedup,
         student=options.student,
@@ -171,16 +169,6 @@ def _widths(widths: "Mapping[str, tuple[int, ...]]") -> str:
 
 def _listed(depths: tuple[int, ...]) -> str:
     return ", ".join(map(str, depths))
-
-
-def _depths(text: str) -> tuple[int, ...]:
-    """Return the numbers in `5,5,5`. Raises `UsageError` for other text."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is not a list of numbers", where="--keep-blocks", hint="one for each stage: --keep-blocks 5,5,5"
-        ) from None
 
 
 COMMAND = Command(

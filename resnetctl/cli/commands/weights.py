@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from resnetctl.tasks.weights import WeightsReport
 
 
+SHOWN = 10  # names of classes
+
+
 def _block(arch: "Arch") -> str:
     """Return the block with its arguments."""
     arguments = ", ".join(f"{name}={value}" for name, value in arch.block_args.items())
@@ -65,7 +68,7 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("file", report.path),
             ("arch", f"{card.arch.name}   block {_block(card.arch)}, stem {card.arch.stem}"),
             ("params", tables.count(report.params)),
-            ("classes", f"{len(card.classes)}: {', '.join(card.classes)}"),
+            ("classes", _named(card.classes)),
             (
                 "image",
                 f"{image.size} px, {counted(image.channels, 'channel')}, {image.interpolation}, resize {image.resize}",
@@ -82,6 +85,12 @@ def _print(report: "WeightsReport", *, as_json: bool) -> None:
             ("sha256", report.sha256),
         ]
     )
+
+
+def _named(classes: tuple[str, ...]) -> str:
+    """Return the count of the classes and the first names."""
+    more = f" and {len(classes) - SHOWN:,} more" if len(classes) > SHOWN else ""
+    return f"{len(classes):,}: {', '.join(classes[:SHOWN])}{more}"
 
 
 def _calibrated(found: "Calibration | None") -> str | None:

@@ -39,7 +39,7 @@ class OrderOptions(TypedDict, total=False):
     """The arguments of `Order`, as Python's `compress` takes them."""
 
     data: str | None
-    keep_blocks: Sequence[int] | None
+    keep_blocks: Sequence[int] | str | None
     channels: float | None
     speedup: float | None
     student: str | None
@@ -96,7 +96,7 @@ class Order(Card):
         """Return the order that these arguments give; those that are None are left open."""
         values: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
         if "keep_blocks" in values:
-            values["keep_blocks"] = tuple(values["keep_blocks"])
+            values["keep_blocks"] = _depths(values["keep_blocks"])
         if "budget" in values:
             values["budget"] = str(values["budget"]) + ("s" if isinstance(values["budget"], int | float) else "")
         return cls(target=target or "", **values)
@@ -263,3 +263,15 @@ def dataset_of(card: WeightsCard, data: str | None) -> str:
     if not name:
         raise InputError("the weights name no dataset to measure on", hint=Setting("data", "NAME"))
     return name
+
+
+def _depths(blocks: Sequence[int] | str) -> Depths:
+    """Return the numbers of a list, or of text such as `5,5,5`. Raises `UsageError` for anything else."""
+    try:
+        return tuple(int(part) for part in (blocks.split(",") if isinstance(blocks, str) else blocks))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{blocks!r} is not a list of numbers",
+            where=Setting("keep_blocks"),
+            hint=Setting("keep_blocks", "5,5,5", note="one for each stage"),
+        ) from None

@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from resnetctl import registry
 from resnetctl.config.layers import Layer, flatten, tables
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
@@ -30,6 +31,11 @@ def open_group(
     if not path.is_file() and path.suffix != ".toml":
         return find_group(fspath(file), settings.runs_dir)
     sweep = read_sweep(path)
+    if sweep.seed and sweep.method in ("grid", "list"):
+        registry.notice(
+            f"{sweep.place('seed')}: seed = {sweep.seed} changes only the draws of random and optuna. Did you mean "
+            f"seeds = {sweep.seed}? A first seed of all runs is seed = {sweep.seed} under [config]"
+        )
     if halving:
         sweep = sweep.model_copy(update={"halving": halving})
     name = name or sweep.name or path.stem

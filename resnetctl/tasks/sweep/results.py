@@ -56,11 +56,15 @@ class SettingResult:
 
 @dataclass(frozen=True, kw_only=True)
 class AgainstGroup(Card):
-    """The best setting of a group against the best of another: its `path`, the names of both, what the seeds say."""
+    """The best setting of a group against the best of another: its `path`, the names of both, what the seeds say.
+
+    `best` is the setting of the other group.
+    """
 
     path: str
     settings: tuple[str, str]
     seeds: RecipeComparison
+    best: SettingResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,10 @@ class SweepReport(Report):
         shown = [(item.label, item.seeds, item.val_top1) for item in self.settings if item.val_top1]
         if not shown:
             raise UsageError("no run of the group has finished", where=self.path, hint=Call("sweep work", (self.path,)))
+        if self.against is not None and (against := self.against.best.val_top1):
+            own, other, best = Path(self.path).name, Path(self.against.path).name, self.against.best
+            shown = [(f"{own}: {label}", seeds, mean) for label, seeds, mean in shown]
+            shown.append((f"{other}: {best.label}", best.seeds, against))
         rows = [(name, [*seeds.values()], mean.mean, mean.interval) for name, seeds, mean in shown]
         return Curves({"sweep.svg": group_file(rows)})
 
@@ -154,7 +162,7 @@ def compared(group: Group, other: Group) -> SweepReport:
         hint = more if Group(Path(few)).is_by_flags() else in_sweep
         raise UsageError(str(error), where=few, hint=hint) from None
     names = (best[0].label, best[1].label)
-    against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds)
+    against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds, best=best[1])
     return replace(reports[0], against=against, plugins=reports[0].plugins + reports[1].plugins)
 
 

@@ -28,6 +28,16 @@ def report() -> task.ShowReport:
     )  # fmt: skip
 
 
+def test_of_many_classes_the_first_are_named(
+    cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = dataclasses.replace(report.card, classes=tuple(f"c{number}" for number in range(1000)))
+    monkeypatch.setattr(task, "show", lambda target, settings: dataclasses.replace(report, card=many))
+    (line,) = [line for line in cli("weights", "show", "m").out.splitlines() if line.startswith("classes")]
+    assert line == "classes  1,000: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 990 more"
+    assert '"c999"' in cli("weights", "show", "m", "--json").out
+
+
 def test_show_prints_the_card(cli: Cli, report: task.ShowReport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "show", lambda target, settings: report)
     result = cli("weights", "show", "m.safetensors")

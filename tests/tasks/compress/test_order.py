@@ -48,6 +48,13 @@ def test_an_order_goes_on_only_with_the_same_values() -> None:
         Order(speedup=2.0).require_same(stored, name="n")
 
 
+def test_the_blocks_of_each_stage_are_a_list_or_text() -> None:
+    assert Order.of("net", keep_blocks="2, 2,1").keep_blocks == Order.of("net", keep_blocks=[2, 2, 1]).keep_blocks
+    for wrong in ("2,,1", "two", 2):
+        with pytest.raises(UsageError, match="is not a list of numbers"):
+            Order.of("net", keep_blocks=wrong)  # type: ignore[arg-type]
+
+
 def test_a_limit_of_zero_is_asked_for() -> None:
     assert Order(target_ms=0.0).has_goal
     with pytest.raises(UsageError, match="the time must be above 0 ms, not 0"):

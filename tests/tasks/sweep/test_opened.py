@@ -76,3 +76,12 @@ def test_a_group_of_flags_is_not_that_of_a_file(tmp_path: Path) -> None:
     plan_group([from_sets(["lr=0.1"])], [{"seed": 0}], settings=settings.load(), where=(tmp_path, "lr"))
     with pytest.raises(UsageError, match="the group 'lr' exists"):
         opened(tmp_path, "[vary]\nlr = [0.1, 0.2]\n")
+
+
+@pytest.mark.parametrize(("method", "count"), [("grid", 1), ("random", 0)])
+def test_a_seed_that_changes_nothing_gets_a_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, method: str, count: int
+) -> None:
+    opened(tmp_path, f"method = '{method}'\nseed = 2\n[vary]\nlr = [0.1, 0.2]\n")
+    place = f"{tmp_path / 'lr.toml'}:2"
+    assert sum(f"{place}: seed = 2" in text and "seeds = 2?" in text for text in caplog.messages) == count

@@ -69,7 +69,13 @@ def test_two_groups_are_compared_by_welchs_test(tmp_path: Path) -> None:
     assert (found.n, found.verdict) == ((3, 4), "better")
     assert found.p == pytest.approx(oracle.pvalue)
     assert found.interval == pytest.approx(tuple(oracle.confidence_interval(0.95)))
-    assert json.loads(json.dumps(report.to_json()))["against"]["settings"] == ["all runs", "all runs"]
+    document = json.loads(json.dumps(report.to_json()))["against"]
+    assert document["settings"] == ["all runs", "all runs"]
+    assert document["best"]["val_top1"]["n"] == 4
+    drawing = report.plot()["sweep.svg"].decode()
+    assert "a: all runs" in drawing
+    assert "b: all runs" in drawing
+    assert drawing.count("<circle") == 3 + 4 + 2
 
 
 def test_a_comparison_says_which_of_the_two_groups_mixes_versions_of_a_plugin(tmp_path: Path) -> None:
