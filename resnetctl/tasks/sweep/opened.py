@@ -11,6 +11,7 @@ from resnetctl.config.layers import Layer, flatten, tables
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
 from resnetctl.runs.group import Group, find_group, group_in
+from resnetctl.runs.plugins import require_same_plugins
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.file import SweepFile, read_sweep
 from resnetctl.tasks.sweep.points import Point, base, config_of, first_seed, plan_sweep, points, run_name
@@ -67,6 +68,8 @@ def _grow(group: Group, sweep: SweepFile, *, settings: Settings) -> None:
                     Setting("name", "OTHER", note="makes a new group"),
                 ],
             )
+        if missing:
+            require_same_plugins(group)
         named = dict(plan["points"])
         for point, layer in missing:
             name = run_name(len(named), point, count=1)

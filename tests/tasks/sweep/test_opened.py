@@ -85,3 +85,21 @@ def test_a_seed_that_changes_nothing_gets_a_notice(
     opened(tmp_path, f"method = '{method}'\nseed = 2\n[vary]\nlr = [0.1, 0.2]\n")
     place = f"{tmp_path / 'lr.toml'}:2"
     assert sum(f"{place}: seed = 2" in text and "seeds = 2?" in text for text in caplog.messages) == count
+
+
+def test_a_plugin_that_changed_since_is_refused_before_any_run_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def changed(group: Group) -> None:
+        asked.append(group.path)
+        raise ConfigError("plugins have changed")
+
+    monkeypatch.setattr("resnetctl.tasks.sweep.opened.require_same_plugins", changed)
+    opened(tmp_path, "[vary]\nlr = [0.1, 0.2]\n")
+    opened(tmp_path, "[vary]\nlr = [0.1, 0.2]\n")  # nothing is added, so nothing is mixed
+    assert asked == []
+    with pytest.raises(ConfigError, match="plugins have changed"):
+        opened(tmp_path, "[vary]\nlr = [0.1, 0.2, 0.3]\n")
+    assert len(Group(tmp_path / "lr").names()) == 2
