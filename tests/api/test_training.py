@@ -9,7 +9,7 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import InputError, ResnetctlWarning, UsageError
+from resnetctl.errors import ConfigError, InputError, ResnetctlWarning, UsageError
 from resnetctl.facts import Finished
 from resnetctl.system import settings
 
@@ -126,7 +126,9 @@ def test_a_sweep_returns_its_report_and_goes_on_where_it_stopped(tmp_path: Path)
     assert "<svg" in report.plot()._repr_html_()
     assert "lr 0.1" in report._repr_html_()
     assert rc.sweep("lr", progress=False) == report
-    with pytest.raises(UsageError, match="exists"):
-        rc.sweep("lr.toml")
+    assert rc.sweep("lr.toml", progress=False) == report  # the file has nothing to add
+    Path("lr.toml").write_text('seeds = 2\n[config]\ndata = "tiny"\nepochs = 2\n[vary]\nlr = [0.1, 0.01]\n')
+    with pytest.raises(ConfigError, match="the group has other runs than the file"):
+        rc.sweep("lr.toml", progress=False)
     with pytest.raises(InputError, match="no group"):
         rc.sweep("other")
