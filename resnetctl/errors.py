@@ -45,6 +45,7 @@ class ResnetctlError(Exception):
         where: str | Setting | None = None,
         hint: Hint | Sequence[Hint] = (),
         problems: Sequence[str] = (),
+        keys: Sequence[str] = (),
     ) -> None:
         """Store the message and its details.
 
@@ -53,12 +54,14 @@ class ResnetctlError(Exception):
             where: the file and line, setting or archive member.
             hint: one suggestion or several.
             problems: all problems of one input, one line each.
+            keys: the config keys that the error is about, for `config.origins` to find their places.
         """
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint: tuple[Hint, ...] = (hint,) if isinstance(hint, str | Setting | Call) else tuple(hint)
         self.problems: tuple[str, ...] = tuple(problems)
+        self.keys: tuple[str, ...] = tuple(keys)
 
     @property
     def headline(self) -> str:
@@ -103,22 +106,7 @@ class UsageError(ResnetctlError):
 
 
 class ConfigError(UsageError):
-    """A config key or value is wrong; `problems` has one line for each, with its origin.
-
-    Where the origin is not known, `keys` names the wrong ones.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        where: str | Setting | None = None,
-        hint: Hint | Sequence[Hint] = (),
-        problems: Sequence[str] = (),
-        keys: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message, where=where, hint=hint, problems=problems)
-        self.keys: tuple[str, ...] = tuple(keys)
+    """A config key or value is wrong; `problems` has one line for each, with its origin."""
 
 
 class InputError(ResnetctlError):
@@ -136,24 +124,9 @@ class WeightsError(InputError):
 
 
 class PluginError(ResnetctlError):
-    """A plugin is missing, broken or ambiguous; the message names distribution and version.
-
-    `keys` names the config keys whose values it fails for, if they are known.
-    """
+    """A plugin is missing, broken or ambiguous; the message names distribution and version."""
 
     exit_code = 4
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        where: str | Setting | None = None,
-        hint: Hint | Sequence[Hint] = (),
-        problems: Sequence[str] = (),
-        keys: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message, where=where, hint=hint, problems=problems)
-        self.keys: tuple[str, ...] = tuple(keys)
 
 
 class CheckFailed(ResnetctlError):

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from resnetctl.config.layers import full_key
-from resnetctl.errors import ConfigError, PluginError, ResnetctlError
+from resnetctl.errors import PluginError, ResnetctlError
 from resnetctl.hints import Setting
 
 
@@ -31,15 +31,11 @@ def located(origins: Mapping[str, str], *, keys: Sequence[str] = (), otherwise: 
         known = dict.fromkeys(place for place in places if place and not is_by_hand(place))
         if known and (error.where is None or isinstance(error.where, Setting)):
             error.where = ", ".join(known)
-        elif (
-            isinstance(error, PluginError) and error.keys
-        ):  # the line of its code, then the lines that chose the values
+        elif isinstance(error, PluginError) and error.keys:  # the line of its code, then those that chose the values
             error.where = ", ".join(dict.fromkeys([*str(error.where).split(", "), *known]))
         error.where = error.where or otherwise
         raise
 
 
 def _keys(error: ResnetctlError) -> Sequence[str]:
-    if isinstance(error, ConfigError | PluginError) and error.keys:
-        return error.keys
-    return [error.where.name] if isinstance(error.where, Setting) else []
+    return error.keys or ([error.where.name] if isinstance(error.where, Setting) else [])

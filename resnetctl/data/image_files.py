@@ -17,7 +17,7 @@ from PIL import Image
 from resnetctl.data.images import prepare_array, with_channels
 from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_heif, read_image
 from resnetctl.data.reading.files import image_items
-from resnetctl.data.reading.source import Item
+from resnetctl.data.reading.source import Ignored, Item
 from resnetctl.spec import MAX_PIXELS, ImageSpec
 from resnetctl.wording import counted
 
@@ -76,7 +76,7 @@ def skipped(ignored: Mapping[str, int]) -> str:
     if not ignored:
         return ""
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(ignored).most_common())
-    total, names = sum(ignored.values()), getattr(ignored, "names", [])
+    total, names = sum(ignored.values()), ignored.names if isinstance(ignored, Ignored) else []
     line = f"skipped {counted(total, 'file')} ({kinds})"
     if names:
         line += f": {', '.join(names)}" if len(names) == total else f", the first is {names[0]}"

@@ -74,17 +74,19 @@ def _plan_search(sweep: SweepFile, settings: Settings, *, where: tuple[Path, str
         key: values if isinstance(values, list) else [values["low"], values["high"]] for key, values in vary.items()
     }
     for number in range(max(map(len, ends.values()))):
-        _config(
+        config_of(
             base(sweep),
             {key: each[number % len(each)] for key, each in ends.items()},
-            number,
+            number=number,
             settings=settings,
             sweep=sweep,
         )
     name = run_name(0, first, count=sweep.runs)
     plan = {"keys": sorted(vary), "points": {name: first}, "search": sweep.model_dump()}
     return create_group(
-        *where, plan=plan, configs={name: _config(base(sweep), first, 0, settings=settings, sweep=sweep)}
+        *where,
+        plan=plan,
+        configs={name: to_text(config_of(base(sweep), first, number=0, settings=settings, sweep=sweep))},
     )
 
 
@@ -103,7 +105,8 @@ def ask(group: Group, settings: Settings) -> str | None:
             waiting = run_name(len(done), point, count=sweep.runs)
             done[waiting] = point
             group.write_plan(plan | {"points": done})
-        group.queue(waiting, _config(base(sweep), done[waiting], [*done].index(waiting), settings=settings))
+        config = config_of(base(sweep), done[waiting], number=[*done].index(waiting), settings=settings)
+        group.queue(waiting, to_text(config))
         return waiting
 
 
@@ -139,26 +142,13 @@ def plan_group(
     keys = sorted({key for point in each for key in point})
     named = {run_name(number, point, count=len(each)): dict(point) for number, point in enumerate(each)}
     configs = {
-        name: _config(base, point, number, settings=settings, in_epochs=bool(halving), sweep=sweep)
+        name: to_text(config_of(base, point, number=number, settings=settings, in_epochs=bool(halving), sweep=sweep))
         for number, (name, point) in enumerate(named.items())
     }
     if halving == 1:
         raise ConfigError("halving by 1 stops no run", hint="halving = 2 or more, or 0")
     plan = {"keys": keys, "halving": halving, "points": named, "by_flags": sweep is None}
     return create_group(*where, plan=plan, configs=configs)
-
-
-def _config(
-    base: Sequence[Layer],
-    point: Point,
-    number: int,
-    *,
-    settings: Settings,
-    in_epochs: bool = False,
-    sweep: SweepFile | None = None,
-) -> str:
-    """Return the config file of a run, with the keys that were asked for. Raises for a wrong one."""
-    return to_text(config_of(base, point, number=number, settings=settings, in_epochs=in_epochs, sweep=sweep))
 
 
 def config_of(
