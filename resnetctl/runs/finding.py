@@ -44,7 +44,7 @@ def find_folder(text: str | Path, folder: Path) -> RunDir:
 
 
 def find(text: str | Path, folder: Path) -> RunDir:
-    """Return the run at path `text`, or the run named `text` in `folder`. `last` is the newest run that exists.
+    """Return the run at path `text`, or the run named `text` in `folder`. `last` is the newest run outside of groups.
 
     Raises:
         InputError: there is no such run, and the hint has a close name; or it is a group of runs.
@@ -103,6 +103,11 @@ def all_runs(folder: Path) -> list[RunDir]:
     """Return every run in `folder` and in its groups, oldest first. Runs without a start time come first, by name."""
     groups = [path for path in _folders(folder) if is_group(path)]
     return sorted([run for path in (folder, *groups) for run in runs_in(path)], key=_age)
+
+
+def newer_in_groups(run: RunDir, folder: Path) -> list[RunDir]:
+    """Return the runs of the groups in `folder` that started after `run`, oldest first."""
+    return [other for other in all_runs(folder) if is_group(other.path.parent) and other.created() > run.created()]
 
 
 def runs_in(folder: Path) -> list[RunDir]:

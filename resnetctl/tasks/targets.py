@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike, fspath
@@ -17,13 +16,13 @@ from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call, Setting
-from resnetctl.registry.code import edited
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import cores_granted
 from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import remarks
 from resnetctl.weights.file import Header, load_network, read_header, require_classifier
 from resnetctl.weights.plugins import has_plugins, require_plugins
 
@@ -100,6 +99,8 @@ def resolve(text: str | Path | None, settings: Settings, *, needs_network: bool 
             "this is neither a weights file nor an ONNX file", where=str(path), hint="*.safetensors, *.onnx or a run"
         )
     target = _of_run(runs.find(text or runs.LAST, settings.runs_dir), settings)
+    if text in (None, runs.LAST) and target.run is not None:
+        target = replace(target, notices=(*target.notices, *remarks.on_last(target.run, settings.runs_dir)))
     if needs_network:
         _require_plugins(target, settings)
     return target
@@ -256,13 +257,7 @@ def _of_run(run: RunDir, settings: Settings) -> Target:
         run = RunDir(run.path.parent / run.path.readlink())
     if not run.weights.is_file():
         raise _no_weights(run, settings)
-    return Target(kind="weights", path=run.weights, run=run, notices=(*_unfinished(run), *_edited(run)))
-
-
-def _edited(run: RunDir) -> Iterator[str]:
-    """Yield a sentence if plugins of the run have other code now, under any version."""
-    if names := edited(run.code()):
-        yield f"the code of {' and '.join(names)} was changed since {run.path} was trained: its network may differ"
+    return Target(kind="weights", path=run.weights, run=run, notices=tuple(remarks.on_weights(run)))
 
 
 def _require_plugins(target: Target, settings: Settings) -> None:
@@ -284,16 +279,6 @@ def _is_usable(run: RunDir) -> bool:
         return has_plugins(read_header(run.weights).card)
     except (ResnetctlError, OSError):  # without weights, or damaged
         return False
-
-
-def _unfinished(run: RunDir) -> Iterator[str]:
-    """Yield a notice when the weights of a run are not its final ones."""
-    if run.is_running():
-        yield f"{run.path} is still running: using its weights so far"
-    elif run.failure() is not None:
-        yield f"{run.path} failed after epoch {len(run.metrics())}: using the last good weights"
-    elif run.summary() is None:
-        yield f"{run.path} is not finished: using its weights so far; resume the run to finish it"
 
 
 def _no_weights(run: RunDir, settings: Settings) -> WeightsError:

@@ -1,0 +1,26 @@
+"""What a user should know of a run whose weights are used: not finished, made by other code, or not the newest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import resnetctl.runs as runs
+from resnetctl.registry.code import edited
+from resnetctl.runs import RunDir
+
+
+def on_weights(run: RunDir) -> Iterator[str]:
+    """Yield a sentence if the weights are not the final ones, and one if plugins of the run have other code now."""
+    if run.is_running():
+        yield f"{run.path} is still running: using its weights so far"
+    elif run.failure() is not None:
+        yield f"{run.path} failed after epoch {len(run.metrics())}: using the last good weights"
+    elif run.summary() is None:
+        yield f"{run.path} is not finished: using its weights so far; resume the run to finish it"
+    if names := edited(run.code()):
+        yield f"the code of {' and '.join(names)} was changed since {run.path} was trained: its network may differ"
+
+
+def on_last(run: RunDir, folder: Path) -> Iterator[str]:
+    """Yield that a run in a group is newer than `run`, which was taken as the last one."""
+    if newer := runs.newer_in_groups(run, folder):
+        yield f"{run.name} is the last run outside of groups; {newer[-1].name} is newer: name it to use it"
