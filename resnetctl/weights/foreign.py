@@ -9,7 +9,8 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,14 +19,14 @@ import torch
 from torch import Tensor
 
 from resnetctl import __version__, registry
-from resnetctl.errors import WeightsError
+from resnetctl.errors import ResnetctlError, WeightsError
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
-from resnetctl.weights.checks import EVERY, check_keys, require_finite
+from resnetctl.weights.checks import EVERY, NAMED, check_keys, require_finite
 from resnetctl.weights.file import LoadedWeights, is_pickle
 from resnetctl.wording import counted
 
@@ -94,20 +95,23 @@ def adopt(
     the dtype of the arch, so half precision becomes float32.
 
     Raises:
-        WeightsError: lists every key that is missing, unexpected or of another shape.
+        WeightsError: lists every key that is missing, unexpected or of another shape; or the first ones, if another
+            arch fits, and its name.
         ConfigError, PluginError: the arch cannot be built, see `models.resnet.build`.
     """
     arch = resolve(arch, state, file=file)
-    with torch.device("meta"):
-        expected = build(arch, classes=len(classes), image=image).state_dict()
+    expected = _expected(arch, classes=len(classes), image=image)
     renamed = {_known_as(name, expected): tensor for name, tensor in state.items()}
     if len(renamed) < len(state):
         raise WeightsError("two keys of the file mean the same parameter", where=str(file))
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    advice = _advice(renamed, len(classes), image.channels)
-    check_keys(renamed, expected, path=file, hint=advice, named=EVERY)
+    matches = _shapes(renamed) == _shapes(expected)
+    fitting = [] if matches else list(islice(_fitting(state, file, classes=len(classes), image=image), NAMED))
+    fits: Sequence[Hint] = [Setting("arch", name, note="fits the file") for name in fitting]
+    hint = fits or _advice(renamed, len(classes), image.channels)
+    check_keys(renamed, expected, path=file, hint=hint, named=NAMED if fits else EVERY)
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -302,6 +306,26 @@ def _advice(state: Mapping[str, Tensor], classes: int, channels: int) -> Sequenc
         Setting("block", "NAME", note="names another block"),
         Call("plugins list", (), {"kind": "block"}, note="lists them"),
     ]
+
+
+def _expected(arch: Arch, *, classes: int, image: ImageSpec) -> dict[str, Tensor]:
+    """Return the state dict of the arch, without memory. Raises as `models.resnet.build`."""
+    with torch.device("meta"):
+        return build(arch, classes=classes, image=image).state_dict()
+
+
+def _fitting(state: Mapping[str, Tensor], file: Path, *, classes: int, image: ImageSpec) -> Iterator[str]:
+    """Yield the names of installed archs that have the parameters and the shapes of `read_state`."""
+    for name in registry.names("arch"):
+        with suppress(ResnetctlError):  # a broken plugin, or a head that this number of classes cannot have
+            expected = _expected(resolve(registry.get("arch", name), state, file=file), classes=classes, image=image)
+            if _shapes({_known_as(key, expected): tensor for key, tensor in state.items()}) == _shapes(expected):
+                yield name
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of each tensor but the counters, which old files do not have."""
+    return {name: tensor.shape for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from resnetctl import registry
 from resnetctl.errors import WeightsError
-from resnetctl.models.archs import preact_resnet20, resnet18, resnet20
+from resnetctl.hints import Setting
+from resnetctl.models.archs import preact_resnet20, resnet18, resnet20, resnet56
 from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.weights.file import LoadedWeights
@@ -183,6 +184,14 @@ def test_the_wrong_arch_gets_a_hint_to_other_archs(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         adopted(saved(state_of(), tmp_path / "x.pth"), resnet20)
     assert caught.value.hint[0].verb == "plugins list"
+
+
+def test_the_arch_that_fits_the_file_is_named(tmp_path: Path) -> None:
+    path = saved(state_of(resnet20), tmp_path / "x.pth")
+    with pytest.raises(WeightsError) as caught:
+        adopted(path, resnet56)
+    assert Setting("arch", "resnet20", note="fits the file") in caught.value.hint
+    assert caught.value.problems[-1] == "missing: 175 more"  # not hundreds of lines
 
 
 def test_the_first_convolution_gives_the_channels(tmp_path: Path) -> None:
