@@ -38,7 +38,10 @@ def square_for(image: ImageSpec, *, is_own: bool, max_pixels: int) -> Square:
 
 
 def _no_target(target: str | Path, images: Sequence[str | Path], *, settings: Settings) -> UsageError:
-    """Return the error for images without a target, or with the target behind them."""
+    """Return the error for images without a target, or with the target behind them. Raises if that is missing."""
+    for word in images:
+        if Path(word).suffix in (".safetensors", ".onnx"):
+            resolve(word, settings)
     net = next((word for word in images if _is_target(word, settings)), None)
     words = tuple(str(word) for word in (target, *images) if word is not net)
     dashes = ("--",) if any(word.startswith("-") for word in words) else ()

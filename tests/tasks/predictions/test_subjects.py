@@ -6,7 +6,7 @@ import pytest
 from support.trained import IMAGE, card, make_run
 
 from resnetctl.data.reading.parallel import Square
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import InputError, UsageError, WeightsError
 from resnetctl.hints import in_shell
 from resnetctl.system import settings
 from resnetctl.tasks.predictions.subjects import resolve_for, square_for
@@ -32,6 +32,12 @@ def test_a_target_behind_the_images_is_put_first() -> None:
     with pytest.raises(UsageError) as caught:
         resolve_for("a.jpg", [net], settings=settings.load())
     assert in_shell(caught.value.hint[0]) == f"resnetctl predict {net} a.jpg"
+
+
+def test_a_missing_network_behind_the_images_is_the_error() -> None:
+    with pytest.raises(WeightsError, match="no such file") as caught:
+        resolve_for("a.jpg", ["gone.safetensors"], settings=settings.load())
+    assert caught.value.where == "gone.safetensors"
 
 
 def test_a_missing_target_and_missing_images_are_errors() -> None:
