@@ -108,7 +108,7 @@ def _other(label: str, against: "AgainstGroup") -> str:
 
 
 def _against(pairs: "SeedPairs | None") -> str:
-    """Return the difference to the best setting in points, and how many seeds would detect a small one."""
+    """Return the difference to the best setting in points, and how many seeds would show a small one."""
     if pairs is None:
         return "-"
     text = f"{100 * pairs.difference:+.2f} points, {pairs.verdict}"
@@ -119,5 +119,5 @@ def _against(pairs: "SeedPairs | None") -> str:
         return f"{text}; {few}"
     points = f"{100 * pairs.resolution:g} points"
     if not pairs.needed:
-        return f"{text}; more than 10,000 seeds would detect {points}"
-    return f"{text}; {pairs.needed} or more seeds would detect {points}"
+        return f"{text}; more than 10,000 seeds are needed to show {points} in 4 of 5 cases"
+    return f"{text}; {pairs.needed} seeds would show {points} in 4 of 5 cases"

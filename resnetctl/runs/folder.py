@@ -295,16 +295,16 @@ def free_path(folder: Path, name: str) -> Path:
         raise UsageError(f"'{name}' cannot name a run", where=Setting("name"), hint="a plain name other than 'last'")
     path = folder / name
     if path.exists() or path.is_symlink():
+        other = Setting("name", "OTHER", note="uses another name")
+        if is_group(path):
+            hint = [other, Call("sweep show", (path,))]
+            raise UsageError(f"'{name}' is a group of runs already", where=str(path), hint=hint)
         is_open = (path / CONFIG).exists() and not (path / "summary.json").exists()
+        resume, show = Call("train", settings={"resume": path}, note="goes on with it"), Call("runs show", (name,))
         raise UsageError(
             f"the run '{name}' exists" + (", unfinished" if is_open else ""),
             where=str(path),
-            hint=[
-                Setting("name", "OTHER", note="uses another name"),
-                Call("train", settings={"resume": path}, note="goes on with it")
-                if is_open
-                else Call("runs show", (name,)),
-            ],
+            hint=[other, resume if is_open else show],
         )
     return path
 

@@ -213,6 +213,17 @@ def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
         raise UsageError(f"cannot write: {reason}", where=str(place), hint=hint)
 
 
+def require_own(path: Path, start: bytes, *, hint: Hint | Sequence[Hint]) -> None:
+    """Raise `UsageError` if `path` has something that does not begin with `start`, as what is written there does."""
+    with _reported(path):
+        is_other = path.exists() and not path.is_file()
+        if path.is_file() and path.stat().st_size:
+            with path.open("rb") as file:
+                is_other = file.read(len(start)) != start
+    if is_other:
+        raise UsageError("this exists, and is another kind of file", where=str(path), hint=hint)
+
+
 def free_space(folder: Path) -> int:
     """Return the free bytes of the disk on which `folder` is, or would be created."""
     with _reported(folder):

@@ -161,6 +161,10 @@ def read_and_store(
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Notice(text=f"reading {path}")
+    if target.exists():
+        with contextlib.suppress(DataError):  # what is damaged is replaced all the same
+            asked, options = options, options.like(read_card(settings.data_dir, name))
+            yield from _kept(asked, options)
     with open_any(path) as source:
         if options.image_labels:
             source = _labelled(source)
@@ -170,6 +174,12 @@ def read_and_store(
             if target.exists() and not options.replace:  # another process was faster
                 raise exists(name) from None
             raise
+
+
+def _kept(asked: Options, taken: Options) -> Iterator[Notice]:
+    """Yield what was not asked for, and taken from the dataset that is replaced."""
+    if asked.size is None and taken.size is not None:
+        yield Notice(text=f"stored as before: {taken.size} px, fit {taken.fit}")
 
 
 def _labelled(source: Source | Dense) -> Dense:

@@ -111,6 +111,7 @@ def evaluate(
     gates = Gates.of(how)
     if per_image is not None:
         storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
+        storage.require_own(Path(per_image), ",".join(COLUMNS[:3]).encode(), hint=Setting("per_image", "OTHER"))
     resolved = resolve(target, settings)
     if has_head(resolved):
         if tta != "none":

@@ -49,6 +49,13 @@ def test_create_refuses_the_name_of_an_existing_run(tmp_path: Path) -> None:
     assert caught.value.hint[1] == Call("runs show", ("one",)), "a finished run has nothing to resume"
 
 
+def test_a_name_that_a_group_has_leads_to_the_group(tmp_path: Path) -> None:
+    create_group(tmp_path, "five", plan={"keys": [], "points": {"0": {}}}, configs={"0-seed0": ""})
+    with pytest.raises(UsageError, match="'five' is a group of runs already") as caught:
+        runs.free_path(tmp_path, "five")
+    assert caught.value.hint[1] == Call("sweep show", (tmp_path / "five",))
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "last", "a/b", "../x", ".hidden", "-x"])
 def test_names_that_are_not_plain_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot name a run"):

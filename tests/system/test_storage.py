@@ -485,3 +485,16 @@ def test_a_file_that_cannot_be_removed_is_not_moved(tmp_path: Path, monkeypatch:
     with pytest.raises(UsageError, match="Permission denied"):
         storage.move(file, place)
     assert (file.exists(), place.exists()) == (True, False)
+
+
+def test_only_a_file_of_the_same_kind_is_written_over(tmp_path: Path) -> None:
+    mine, theirs = tmp_path / "images.csv", tmp_path / "notes.csv"
+    mine.write_bytes(b"split,row,file\n")
+    theirs.write_bytes(b"precious")
+    (tmp_path / "empty").touch()
+    for free in (mine, tmp_path / "empty", tmp_path / "new"):
+        storage.require_own(free, b"split,row", hint="name another")
+    for taken in (theirs, tmp_path):
+        with pytest.raises(UsageError, match="another kind of file") as caught:
+            storage.require_own(taken, b"split,row", hint="name another")
+        assert caught.value.where == str(taken)

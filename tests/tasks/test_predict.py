@@ -243,7 +243,9 @@ def test_a_level_without_a_threshold_is_refused(level: float, text: str, picture
 def test_weights_without_sets_say_how_to_get_them(run: runs.RunDir, pictures: Path) -> None:
     with pytest.raises(InputError, match="no prediction sets") as caught:
         predicted([pictures], level=0.9)
-    assert "report" in in_shell(caught.value.hint[0])
+    line = in_shell(caught.value.hint[0])
+    assert "resnetctl report" in line
+    assert "--data NAME" in line  # val of its own data is too small, or unknown
 
 
 def knowing(limit: float) -> WeightsCard:

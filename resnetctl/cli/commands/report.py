@@ -8,6 +8,7 @@ from resnetctl.cli.parser.command import Command, Parsed
 from resnetctl.cli.parser.option_models import ReportOptions
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.loading import torch_note
+from resnetctl.hints import Setting
 
 if TYPE_CHECKING:
     from resnetctl.tasks.report.document import Against, TrustReport
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
     from resnetctl.cli.screen.progress import watch
-    from resnetctl.system import settings
+    from resnetctl.system import settings, storage
     from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
     options = parsed.options
+    if options.html is not None:
+        storage.require_own(options.html, b"<!doctype html>", hint=Setting("html", "OTHER"))
     machine = settings.load_with(options.threads)
     with torch_note():
         outcome = watch(

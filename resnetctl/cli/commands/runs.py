@@ -25,6 +25,7 @@ from resnetctl.cli.screen.run_cells import (
     shown,
     toml,
 )
+from resnetctl.hints import Setting
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -166,8 +167,10 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
 def export(parsed: Parsed[RunsExportOptions]) -> None:
     """Run `runs export`."""
     from resnetctl.system import storage
-    from resnetctl.tasks.runs.listing import flat, to_csv
+    from resnetctl.tasks.runs.listing import HEADER, flat, to_csv
 
+    if parsed.options.out is not None:
+        storage.require_own(parsed.options.out, ",".join(HEADER[:3]).encode(), hint=Setting("out", "OTHER"))
     report = _listed(parsed.options)
     if parsed.options.as_json:
         streams.report(report)

@@ -4,6 +4,7 @@ from resnetctl.cli.groups import show_results, work_on
 from resnetctl.cli.parser.command import Command, Group, Parsed
 from resnetctl.cli.parser.scale_options import SweepGroupOptions, SweepRunOptions, SweepShowOptions
 from resnetctl.cli.screen import streams
+from resnetctl.hints import Setting
 from resnetctl.wording import counted
 
 
@@ -40,6 +41,7 @@ def show(parsed: Parsed[SweepShowOptions]) -> None:
     group, other = find_group(options.group, folder), options.against
     report = results.show(group) if other is None else results.compared(group, find_group(other, folder))
     if options.plot is not None:
+        storage.require_own(options.plot, b"<svg", hint=Setting("plot", "OTHER"))
         storage.write(options.plot, report.plot()["sweep.svg"])
     show_results(report, as_json=options.as_json)
     if options.plot is not None:

@@ -12,6 +12,7 @@ from resnetctl.cli.screen.loading import load_torch
 from resnetctl.config.options import flags
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 
 if TYPE_CHECKING:
     from resnetctl.config.draft import Draft
@@ -83,6 +84,8 @@ def find_lr(parsed: Parsed[TrainOptions]) -> None:
     from resnetctl.system import settings, storage
     from resnetctl.tasks.train import find_lr as task
 
+    if options.plot is not None:
+        storage.require_own(options.plot, b"<svg", hint=Setting("plot", "OTHER"))
     report = watch(task(run_draft, settings.load()))
     if options.plot is not None:
         storage.write(options.plot, report.plot()["find-lr.svg"])

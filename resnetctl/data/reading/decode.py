@@ -184,6 +184,8 @@ def _opened(data: bytes) -> Image.Image:
         if accepted and not isinstance(accepted, str):  # a text says why this Pillow cannot read the format
             with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):  # as `Image.open` does
                 return factory(io.BytesIO(data), "")
+    if not data:
+        raise ValueError("the file is empty")
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
         raise ValueError("HEIC files need the package pillow-heif")
     raise UnidentifiedImageError

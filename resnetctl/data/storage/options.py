@@ -1,10 +1,10 @@
 """What a user may choose when images are stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from resnetctl.spec import MAX_PIXELS, Fit, Storage
+from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, Storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +30,14 @@ class Options:
     shuffle: bool = False
     vectors: Path | None = None
     image_labels: bool = False
+
+    def like(self, card: DatasetCard) -> Self:
+        """Return the options for a dataset in the place of that of `card`: its size, fit and form unless given."""
+        image = card.image
+        size = None if image.size < image.resize else image.resize  # the automatic size of photos leaves a border
+        return replace(
+            self,
+            size=self.size or size,
+            fit=image.fit if self.fit == "auto" else self.fit,
+            storage="jpeg" if self.storage == "auto" and card.storage == "jpeg" else self.storage,
+        )

@@ -160,19 +160,21 @@ def _calibration(calibration: Calibration | None) -> str:
 
 
 def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a line for each dataset and split; the ONNX file of a run has the accuracy of its weights."""
+    """Return a line for each dataset and split, and what `eval` remarked; an ONNX file has the accuracy of its run."""
     plain = [report for report in evals.values() if report.get("tta", "none") == "none"]  # of the weights alone
     known = {(report["data"], report["split"]): report for report in plain if report.keys() >= FIGURES}
     return "".join(
         f"Accuracy on {_code(data)}, {split}: {report['top1']:.2%} of {counted(report['count'], 'image')}, "
-        f"95 % interval {report['interval'][0]:.2%} to {report['interval'][1]:.2%}.\n"
+        f"95 % interval {report['interval'][0]:.2%} to {report['interval'][1]:.2%}."
+        + "".join(f" Remark: {_code(str(notice), limit=500)}." for notice in report.get("notices", ()))
+        + "\n"
         for (data, split), report in known.items()
     )
 
 
-def _code(text: str) -> str:
-    """Return a name as Markdown code, in one line, without markup and without characters that turn the text around."""
-    plain = " ".join(text.replace("`", "'").split())[:100]
+def _code(text: str, *, limit: int = 100) -> str:
+    """Return a text as Markdown code, in one line, without markup and without characters that turn the text around."""
+    plain = " ".join(text.replace("`", "'").split())[:limit]
     return f"`{''.join(sign if sign.isprintable() else f'<U+{ord(sign):04X}>' for sign in plain)}`"
 
 

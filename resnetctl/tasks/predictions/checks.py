@@ -6,6 +6,7 @@ from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import WeightsCard
 from resnetctl.tasks.targets import Target
+from resnetctl.trust.fitting import ENOUGH
 
 
 def require_no_folder(out: object) -> None:
@@ -54,7 +55,7 @@ def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
         raise UsageError(f"a level is a fraction between 0 and 1, not {level:g}", where=Setting("set"))
     if card.calibration is None:
         raise InputError(
-            "the weights have no prediction sets: no val split with at least 100 images has calibrated them",
+            f"the weights have no prediction sets: no val split of {ENOUGH} images or more has calibrated them",
             where=str(where),
             hint=_calibrating(where),
         )
@@ -67,7 +68,8 @@ def set_threshold(card: WeightsCard, level: float, *, where: Path) -> float:
 
 def _calibrating(where: Path) -> Call:
     """Return the command that gives the weights prediction sets; those of an ONNX file get them before the export."""
-    if where.suffix.lower() != ".onnx":
-        return Call("report", (where,), {"calibrate": "NEW.safetensors"})
-    note = "WEIGHTS: the run or file that was exported; then export NEW.safetensors"
-    return Call("report", ("WEIGHTS",), {"calibrate": "NEW.safetensors"}, note=note)
+    is_onnx = where.suffix.lower() == ".onnx"
+    note = f"NAME: a dataset with the same classes and {ENOUGH} val images"
+    if is_onnx:
+        note += "; WEIGHTS: the run or file that was exported; then export NEW.safetensors"
+    return Call("report", ("WEIGHTS" if is_onnx else where,), {"data": "NAME", "calibrate": "NEW.safetensors"}, note=note)

@@ -163,9 +163,10 @@ def _val_images(run: RunDir, config: Mapping[str, Any]) -> str:
 def facts(run: RunDir) -> dict[str, Any]:
     """Return name, status, arch, data, seed, recipe, epochs, accuracies and start of a run.
 
-    The status is running, finished, unfinished, failed or unreadable. `block` is None if it is the arch's own, and
-    `recipe` if no recipe was used. `test_top1` is that of the final weights on the test split of `data`, None if it was
-    not measured. A run with a head has `primary`, e.g. `map50`, and this number as `val` and `test` instead.
+    The accuracies are those of the weights that the run keeps: of its best epoch so far, or of its last one. The status
+    is running, finished, unfinished, failed or unreadable. `block` is None if it is the arch's own, and `recipe` if no
+    recipe was used. `test_top1` is None if `eval` has not measured these weights on the test split of `data`. A run
+    with a head has `primary`, e.g. `map50`, and this number as `val` and `test` instead.
     """
     name = run.name
     try:
@@ -181,8 +182,8 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     summary, failure, metrics, origins = run.summary(), run.failure(), run.metrics(), sources(run)
     config = from_file(run.config).values
     primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
-    tops = [top for line in metrics if isinstance(top := line.get(f"val_{primary}"), float | int)]
-    numbers = {"val": max(tops, default=None), "test": _on_test(run, primary, config=config, metrics=metrics)}
+    kept = _kept(metrics, keep=config.get("keep"))
+    numbers = {"val": kept.get(f"val_{primary}"), "test": _on_test(run, primary, config=config, epoch=kept.get("epoch"))}
     recipes = [origin.removeprefix("recipe ") for origin in origins.values() if origin.startswith("recipe ")]
     return {
         "name": name,
@@ -216,12 +217,16 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     return {key: report.get(key) for key in ("data", "split", *own, "count", "interval", "epoch")}
 
 
-def _on_test(run: RunDir, name: str, *, config: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the number on test that `eval` measured; None without one, and for weights of an earlier epoch."""
-    epochs = [line.get("epoch") for line in metrics if line.get("best") or config.get("keep") == "last"]
-    kept = epochs[-1] if epochs else metrics[-1].get("epoch") if metrics else None
+def _kept(metrics: Sequence[Mapping[str, Any]], *, keep: Any) -> Mapping[str, Any]:
+    """Return the line of the epoch whose weights the run has: the best so far or the last; {} before the first."""
+    bests = [line for line in metrics if line.get("best") and keep != "last"]
+    return (bests or [*metrics] or [{}])[-1]
+
+
+def _on_test(run: RunDir, name: str, *, config: Mapping[str, Any], epoch: Any) -> Any:
+    """Return the number on test that `eval` measured; None without one, and for weights of another epoch."""
     report = run.evals().get(f"{config.get('data')}-test", {})
-    return report.get(name) if report.get("epoch") == kept else None
+    return report.get(name) if report.get("epoch") == epoch else None
 
 
 def _status(run: RunDir, *, finished: bool, failed: bool) -> str:

@@ -209,6 +209,11 @@ def test_a_file_that_is_not_an_image_is_one_error_with_its_name(name: str) -> No
     assert "\n" not in caught.value.message
 
 
+def test_an_empty_file_is_called_empty() -> None:
+    with pytest.raises(BadImage, match="cannot be read as an image: the file is empty"):
+        read_image(b"", 3)
+
+
 @pytest.mark.parametrize("kind", decode.FORMATS)
 def test_damaged_files_load_or_are_bad_images(kind: str) -> None:
     """A changed byte may change pixels, which no test can see, but the only exception is BadImage."""

@@ -135,6 +135,13 @@ def test_the_model_card_has_accuracy_interval_and_looks(tmp_path: Path) -> None:
         assert f"\n## {heading}\n" in text
 
 
+def test_the_model_card_repeats_what_eval_remarked(tmp_path: Path) -> None:
+    described, model = resnet18()
+    evals = {"pets-val": EVAL | {"split": "val", "notices": ["they have seen\n`images` of its val"]}}
+    text = model_card(bundle(tmp_path, described, model, evals=evals))
+    assert "95 % interval 80.00% to 95.00%. Remark: `they have seen 'images' of its val`.\n" in text
+
+
 def test_the_model_card_says_how_logits_become_probabilities(tmp_path: Path) -> None:
     assert "was not measured" in model_card(bundle(tmp_path, card(), network()))
     calibration = Calibration(temperature=1.75, sets={"0.9": 0.12, "0.95": 0.05}, images=150)

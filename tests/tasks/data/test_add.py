@@ -43,6 +43,24 @@ def test_add_passes_its_options_to_ingest(tmp_path: Path, settings: Settings) ->
     assert (report.card.image.size, report.card.image.fit, report.card.splits["train"]) == (6, "pad", 8)
 
 
+def test_a_replaced_dataset_has_the_size_of_before(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    done(add(request(root, size=6, fit="pad"), settings))
+    report, facts = run(add(request(root, replace=True), settings))
+    assert (report.card.image.size, report.card.image.fit) == (6, "pad")
+    assert Notice(text="stored as before: 6 px, fit pad") in facts
+    report, facts = run(add(request(root, replace=True, size=8), settings))
+    assert report.card.image.size == 8
+    assert not any("as before" in fact.text for fact in facts if isinstance(fact, Notice))
+
+
+def test_a_damaged_dataset_is_replaced_all_the_same(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", tree())
+    done(add(request(root, size=6), settings))
+    (settings.data_dir / "pets" / "card.json").write_text("{")
+    assert done(add(request(root, replace=True), settings)).done
+
+
 def test_add_keeps_files_where_asked_and_where_pixels_would_fill_the_disk(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

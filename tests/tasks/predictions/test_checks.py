@@ -51,12 +51,15 @@ def test_another_level_is_refused(level: float, message: str) -> None:
 def test_a_card_without_sets_names_the_command_that_measures_them() -> None:
     with pytest.raises(Exception, match="no prediction sets") as caught:
         checks.set_threshold(card(), 0.9, where=Path("net"))
-    assert caught.value.hint == (Call("report", (Path("net"),), {"calibrate": "NEW.safetensors"}),)  # type: ignore[attr-defined]
+    (hint,) = caught.value.hint  # type: ignore[attr-defined]
+    assert hint.arguments == (Path("net"),)
+    assert hint.settings == {"data": "NAME", "calibrate": "NEW.safetensors"}
+    assert hint.note == "NAME: a dataset with the same classes and 100 val images"
 
 
 def test_an_onnx_file_without_sets_is_calibrated_before_the_export() -> None:
     with pytest.raises(InputError, match="no prediction sets") as caught:
         checks.set_threshold(card(), 0.9, where=Path("cells.onnx"))
     (hint,) = map(in_shell, caught.value.hint)
-    assert hint.startswith("resnetctl report WEIGHTS --calibrate NEW.safetensors")
+    assert hint.startswith("resnetctl report WEIGHTS --data NAME --calibrate NEW.safetensors")
     assert "then export NEW.safetensors" in hint

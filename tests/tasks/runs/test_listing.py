@@ -50,6 +50,15 @@ def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(("keep", "top1"), [("best", 0.75), ("last", 0.5)])
+def test_the_val_accuracy_is_that_of_the_weights_that_the_run_keeps(tmp_path: Path, keep: str, top1: float) -> None:
+    epochs = [(0.25, True), (0.75, True), (0.5, False)]
+    lines = [{"epoch": n, "val_top1": top, "best": best} for n, (top, best) in enumerate(epochs, 1)]
+    metrics = "".join(json.dumps(line) + "\n" for line in lines)
+    one = run(tmp_path / "a", config=f'keep = "{keep}"\n{CONFIG}', metrics=metrics)
+    assert listing.facts(one)["val_top1"] == top1
+
+
 @pytest.mark.parametrize(
     ("arch", "block", "origin", "shown"),
     [
