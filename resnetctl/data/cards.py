@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import DataError, UsageError
-from resnetctl.hints import Call, Setting, suggest
+from resnetctl.hints import Call, Hint, Setting, suggest
 from resnetctl.registry import NAME
 from resnetctl.spec import SPLITS, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.exchange import restore_replaced
-from resnetctl.system.plain_files import expanded, is_path, open_regular
+from resnetctl.system.plain_files import close_path, expanded, is_path, open_regular
 
 CARD = "card.json"
 MANIFEST = "manifest.jsonl"
@@ -89,7 +89,8 @@ def missing(data_dir: Path, name: str) -> DataError:
             return DataError(
                 "this is not the name of a stored dataset", where=name, hint=Call("data add", (name,), note="stores it")
             )
-        return DataError("no such file or folder", where=name, hint=Call("data list", note="lists the stored datasets"))
+        hint: list[Hint] = [*close_path(name), Call("data list", note="lists the stored datasets")]
+        return DataError("no such file or folder", where=name, hint=hint)
     offered = registry.names("dataset")
     if name in offered:
         return DataError(

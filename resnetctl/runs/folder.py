@@ -297,8 +297,8 @@ def free_path(folder: Path, name: str) -> Path:
     if path.exists() or path.is_symlink():
         other = Setting("name", "OTHER", note="uses another name")
         if is_group(path):
-            hint = [other, Call("sweep show", (path,))]
-            raise UsageError(f"'{name}' is a group of runs already", where=str(path), hint=hint)
+            show_group = Call("sweep show", (path,))
+            raise UsageError(f"'{name}' is a group of runs already", where=str(path), hint=[other, show_group])
         is_open = (path / CONFIG).exists() and not (path / "summary.json").exists()
         resume, show = Call("train", settings={"resume": path}, note="goes on with it"), Call("runs show", (name,))
         raise UsageError(

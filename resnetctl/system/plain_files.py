@@ -1,5 +1,6 @@
 """Open files that must be plain ones. Worker processes import it, so it loads little."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from resnetctl.errors import ResnetctlError, WorkFailed
+from resnetctl.hints import nearest
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # errors of the machine, which say nothing about a file
 
@@ -30,3 +32,12 @@ def is_path(text: str | Path) -> bool:
 def expanded(path: str | Path) -> Path:
     """Return the path with `~` replaced. A user that does not exist stays as it is, and so is a missing folder."""
     return Path(os.path.expanduser(path))
+
+
+def close_path(path: str | Path) -> list[str]:
+    """Return a hint on what has a similar name in the folder of a missing path; an empty list without one."""
+    name, text = Path(path).name, str(path).rstrip("/\\")
+    with contextlib.suppress(OSError):
+        if near := nearest(name, [item.name for item in expanded(path).parent.iterdir()]):
+            return [f"did you mean '{text.removesuffix(name)}{near}'?"]
+    return []

@@ -16,10 +16,10 @@ from resnetctl import registry
 from resnetctl.data.cards import check_name, derive_name, exists, read_card, store_names
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
-from resnetctl.hints import Call, Setting, suggest
+from resnetctl.hints import Call, Hint, Setting, suggest
 from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
-from resnetctl.system.plain_files import expanded, is_path
+from resnetctl.system.plain_files import close_path, expanded, is_path
 from resnetctl.system.settings import Settings
 from resnetctl.wording import counted
 
@@ -309,7 +309,8 @@ def _changes(card: DatasetCard) -> Iterator[Notice]:
 
 def _unknown(data: str, settings: Settings) -> DataError:
     if is_path(data):
-        return DataError(f"no such file or folder: {data}", where=Setting("data"), hint=LIST)
+        hint: list[Hint] = [*close_path(data), LIST]
+        return DataError(f"no such file or folder: {data}", where=Setting("data"), hint=hint)
     names = {*store_names(settings.data_dir), *registry.names("dataset")}
     return DataError(
         f"no dataset is called '{data}', and there is no such path",

@@ -17,7 +17,6 @@ from resnetctl.fields import plain
 from resnetctl.hints import Setting
 from resnetctl.models.published import Published, differences, published
 from resnetctl.spec import SPLITS, Split, WeightsCard
-from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.held_out import (
     Judged,
@@ -27,6 +26,7 @@ from resnetctl.tasks.held_out import (
     look,
     open_data,
     relabelled_batches,
+    require_images_file,
     split_notices,
     unchecked,
     write_images,
@@ -110,8 +110,7 @@ def evaluate(
     tta = _tta(how.pop("tta", "none"))
     gates = Gates.of(how)
     if per_image is not None:
-        storage.require_writable(Path(per_image).parent, hint=Setting("per_image", "FILE"))
-        storage.require_own(Path(per_image), ",".join(COLUMNS[:3]).encode(), hint=Setting("per_image", "OTHER"))
+        require_images_file(Path(per_image), columns=COLUMNS)
     resolved = resolve(target, settings)
     if has_head(resolved):
         if tta != "none":

@@ -253,6 +253,12 @@ def image_names(images: ImageSet, store: Store) -> list[tuple[int, str]]:
     return [(row, names.get(row, "")) for row in rows]
 
 
+def require_images_file(path: Path, *, columns: Sequence[str]) -> None:
+    """Raise `UsageError` before the work if `path` cannot be written, or is no file of images with these columns."""
+    storage.require_writable(path.parent, hint=Setting("per_image", "FILE"))
+    storage.require_own(path, ",".join(columns[:3]).encode(), hint=Setting("per_image", "OTHER"))
+
+
 def write_images(
     outcome: Outcome, path: Path, *, rows: Iterable[tuple[object, ...]], columns: Sequence[str]
 ) -> Outcome:

@@ -16,6 +16,7 @@ from resnetctl import runs
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call
+from resnetctl.runs.group import create_group
 from resnetctl.system import storage
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl.errors import DataError, WeightsError
-from resnetctl.system.plain_files import expanded, is_path, open_regular
+from resnetctl.system.plain_files import close_path, expanded, is_path, open_regular
 
 
 def test_only_plain_files_are_opened(tmp_path: Path) -> None:
@@ -33,3 +33,12 @@ def test_home_is_replaced_and_an_unknown_user_stays(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/photos") == tmp_path / "photos"
     assert expanded("~nobody-has-this-name/photos") == Path("~nobody-has-this-name/photos")
+
+
+def test_a_missing_path_is_close_to_what_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells").mkdir()
+    assert close_path("./cels") == ["did you mean './cells'?"]
+    assert close_path(tmp_path / "cels") == [f"did you mean '{tmp_path / 'cells'}'?"]
+    assert close_path("cels/") == ["did you mean 'cells'?"]
+    assert close_path("zebra") == close_path("/nowhere/cells") == []

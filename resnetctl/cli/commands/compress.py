@@ -74,14 +74,13 @@ def show(report: "CompressReport", *, as_json: bool) -> None:
         streams.report(report)
         return
     path = tables.short(report.run or report.path)
-    pairs: list[tuple[str, object]] = [("wrote", path)]
+    pairs: list[tuple[str, object]] = [("from", tables.short(report.target)), ("wrote", path)]
     pairs += [*_cut_pairs(report), *_student_pairs(report)]
     if report.test is not None:
         before = f"{tables.percent(report.test_before.top1)} -> " if report.test_before else ""
         after = f"{tables.percent(report.test.top1)} ({report.test.count:,} images, opened once)"
         pairs.append(("accuracy on test", before + after))
-    if report.seconds:
-        pairs.append(("time", spoken(report.seconds)))
+    pairs.append(("time", spoken(report.seconds)))
     pairs += [("rejected", reason) for reason in report.undone]
     tables.pairs(pairs)
     if report.stages:

@@ -14,7 +14,7 @@ from resnetctl.cli.parser.store_options import (
 from resnetctl.cli.screen import streams, tables
 from resnetctl.cli.screen.ask import confirm
 from resnetctl.errors import CheckFailed, PluginError
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Hint
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -103,11 +103,14 @@ def check(parsed: Parsed[DataCheckOptions]) -> None:
         raise CheckFailed(f"'{report.target}' has errors", hint=_remedies(report))
 
 
-def _remedies(report: "CheckReport") -> list[Call]:
-    """Return calls that add the data in spite of its errors, for errors that a flag of `data add` removes."""
+def _remedies(report: "CheckReport") -> list[Hint]:
+    """Return what helps: the layout of a folder with one class, and calls that add the data in spite of its errors."""
     unreadable = sum(finding.count for finding in report.findings if finding.code == "unreadable")
     note = f"leaves out the {counted(unreadable, 'file')} that cannot be read"
-    return [Call("data add", (report.target,), {"on_bad_image": "skip"}, note=note)] if unreadable else []
+    alone = any(finding.code == "one-class" for finding in report.findings)
+    hints: list[Hint] = ["name the folder that has a folder per class, not one of these folders"] if alone else []
+    hints += [Call("data add", (report.target,), {"on_bad_image": "skip"}, note=note)] if unreadable else []
+    return hints
 
 
 def remove(parsed: Parsed[DataRemoveOptions]) -> None:

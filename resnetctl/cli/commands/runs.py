@@ -25,7 +25,7 @@ from resnetctl.cli.screen.run_cells import (
     shown,
     toml,
 )
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ OTHER_TEST = (
     "resnetctl eval RUN --data NAME"
 )
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
+SIDE_BY_SIDE = 5  # runs; of more of them, each has a row
 DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
 DROPPED_WITH_BLOCKS = ("data", "started", "recipe", "seed", "arch", "epochs")
 
@@ -117,7 +118,14 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
         (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]
     data = [(key, *(toml(value)[:12] for value in values)) for key, values in report.data.items()]
-    tables.table(["key", *report.runs], [*config, *data, *results])
+    are_many = len(report.runs) > SIDE_BY_SIDE
+    lines = [("run" if are_many else "key", *report.runs), *config, *data, *results]
+    header, *rows = zip(*lines, strict=True) if are_many else lines
+    tables.table(header, rows)
+    groups = list(dict.fromkeys(name.partition("/")[0] for name in report.runs if "/" in name))
+    if len(groups) == 2:
+        line = in_shell(Call("sweep show", (groups[0],), {"against": groups[1]}))
+        streams.say(streams.one_line(f"{line}    compares the groups by their means"))
     if not config:
         streams.say("The configs are equal")
     for text in report.plugins:

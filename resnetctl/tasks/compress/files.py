@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from resnetctl.data.store import open_store
@@ -32,7 +33,7 @@ def compress(
         CheckFailed: no number of blocks gives the speed-up.
         WorkFailed: torch cannot express the network in ONNX.
     """
-    path = _free(Path(out))
+    began, path = time.monotonic(), _free(Path(out))
     resolved = resolve_weights(target, settings)
     header = resolved.header
     require_plugins(header.card, header.path)
@@ -46,6 +47,7 @@ def compress(
         target=resolved.path,
         data=store.card.name,
         cut=smaller.facts,
+        seconds=time.monotonic() - began,
         notices=(*resolved.notices, *smaller.notices),
     )
 

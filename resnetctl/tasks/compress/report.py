@@ -182,7 +182,7 @@ class CompressReport(Report):
         undone: what was tried and rejected, and why.
         test: accuracy of the file on test; None without a goal, or without a test split.
         test_before: that of the whole network, where val flatters it, so that test judges what was lost.
-        seconds: wall time of all calls that worked on the run, without what a kill lost; 0 where no goal was set.
+        seconds: wall time of all calls that worked on the run, without what a kill lost.
         student: what was measured of the student; None without one.
         choice: which of the two was kept; None without a student.
     """

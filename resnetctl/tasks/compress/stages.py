@@ -110,7 +110,13 @@ def _cut_and_train(steps: Steps) -> Work:
         trained = steps.judge_of(header.card).accuracy(load_network(header))
     run = RunDir(steps.staged.path)
     report = CompressReport(
-        path=run.weights, target=steps.target, data=steps.order.data, cut=facts, run=run.path, trained=trained
+        path=run.weights,
+        target=steps.target,
+        data=steps.order.data,
+        cut=facts,
+        run=run.path,
+        trained=trained,
+        seconds=steps.clock.used,
     )
     steps.staged.publish(last, report.to_json())
     return report

@@ -247,7 +247,7 @@ def training(
     is_trained = stages.start == STUDENT_STAGES.start and bool(order.student_sha256)
     if not is_trained and not {key.partition(".")[0] for key in order.set} & {"optim", "recipe"}:
         weak["lr"] = RATE
-    if order.has_goal and not order.budget:
+    if order.has_goal:
         weak["epochs"] = EPOCHS
     if card.split is not None and card.trained_on.get("name") == order.data:
         weak |= {"val_fraction": card.split.val_fraction, "split_seed": card.split.seed}

@@ -10,7 +10,7 @@ from resnetctl.data.storage.options import Options
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Setting
-from resnetctl.system.plain_files import expanded
+from resnetctl.system.plain_files import close_path, expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.data.reports import AddReport
 from resnetctl.tasks.datasets import path_name, read_and_store, require_source
@@ -36,7 +36,7 @@ def add(request: AddRequest, settings: Settings) -> Generator[Notice | Progress,
     """
     source = expanded(request.path)
     if not source.exists():
-        raise DataError("no such file or folder", where=str(request.path))
+        raise DataError("no such file or folder", where=str(request.path), hint=close_path(request.path))
     name = path_name(source) if request.name is None else request.name
     check_name(name)
     if name in registry.names("dataset"):

@@ -72,4 +72,5 @@ def _calibrating(where: Path) -> Call:
     note = f"NAME: a dataset with the same classes and {ENOUGH} val images"
     if is_onnx:
         note += "; WEIGHTS: the run or file that was exported; then export NEW.safetensors"
-    return Call("report", ("WEIGHTS" if is_onnx else where,), {"data": "NAME", "calibrate": "NEW.safetensors"}, note=note)
+    settings = {"data": "NAME", "calibrate": "NEW.safetensors"}
+    return Call("report", ("WEIGHTS" if is_onnx else where,), settings, note=note)

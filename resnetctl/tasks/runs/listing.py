@@ -183,7 +183,8 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     config = from_file(run.config).values
     primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
     kept = _kept(metrics, keep=config.get("keep"))
-    numbers = {"val": kept.get(f"val_{primary}"), "test": _on_test(run, primary, config=config, epoch=kept.get("epoch"))}
+    on_test = _on_test(run, primary, config=config, epoch=kept.get("epoch"))
+    numbers = {"val": kept.get(f"val_{primary}"), "test": on_test}
     recipes = [origin.removeprefix("recipe ") for origin in origins.values() if origin.startswith("recipe ")]
     return {
         "name": name,

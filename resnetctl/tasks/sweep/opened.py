@@ -15,7 +15,7 @@ from resnetctl.runs.plugins import require_same_plugins
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.file import SweepFile, read_sweep
 from resnetctl.tasks.sweep.points import Point, base, config_of, first_seed, plan_sweep, points, run_name
-from resnetctl.tasks.sweep.queued import from_queue, to_text
+from resnetctl.tasks.sweep.queued import to_text
 from resnetctl.tasks.sweep.seeds import differences
 
 SHOWN = 10  # lines on runs that the file no longer has
@@ -100,7 +100,7 @@ def _problems(
     for key, name in old.items():
         if key in wanted:
             now = flatten(tables(to_text(wanted[key][1]), name))  # as a file has it, such as text for a path
-            yield from differences(from_queue(group.config(name)).values, now)
+            yield from differences(group, name, new=now)
 
 
 def _key(point: Point, first: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resnetctl.config.draft import Draft
-from resnetctl.config.layers import Layer, flatten, short_key, tables
+from resnetctl.config.layers import Layer, flatten, from_file, short_key, tables
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting
@@ -41,9 +41,8 @@ def _grow(group: Group, asked: Layer, each: list[dict[str, int]], *, settings: S
     wanted = [config_of([asked], point, number=number, settings=settings) for number, point in enumerate(each)]
     with group.growing() as plan:
         points = dict(plan["points"])
-        first = from_queue(group.config(next(iter(points))))
         now = flatten(tables(to_text(wanted[0]), str(group.path)))  # as a file has it, such as text for a path
-        if problems := list(differences(first.values, now)):
+        if problems := list(differences(group, next(iter(points)), new=now)):
             raise ConfigError(
                 "the runs of the group have another config",
                 where=str(group.path),
@@ -62,8 +61,14 @@ def _grow(group: Group, asked: Layer, each: list[dict[str, int]], *, settings: S
             group.write_plan(plan | {"points": points})
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each key that was asked for with another value; seed, device and threads are free."""
+def differences(group: Group, name: str, *, new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each key that was asked for with another value; seed, device and threads are free.
+
+    A key that was not asked for has the value with which the run of this name trains, if it has begun.
+    """
+    config = group.run(name).config
+    trained = from_file(config).values if config.is_file() else {}
+    old = {key: trained[key] for key in new if key in trained} | dict(from_queue(group.config(name)).values)
     for key in sorted({*old, *new} - {*FREE}):
         if old.get(key) != new.get(key):
             yield f"{short_key(key)}: {_value(old, key)} in the group, {_value(new, key)} now"

@@ -18,6 +18,7 @@ REPORT = task.CompressReport(
     path=Path("small.safetensors"),
     target=Path("runs/a/model.safetensors"),
     data="digits",
+    seconds=12.0,
     cut=CutFacts(
         before=(3, 3, 3),
         after=(2, 2, 3),
@@ -53,6 +54,7 @@ def test_compress_prints_what_is_gone_and_how_to_train_on(cli: Cli, calls: list[
     result = cli("compress", "a", "--speedup", "1.3", "--out", "small.safetensors")
     assert result.code == 0
     assert result.out.splitlines() == [
+        "from             runs/a/model.safetensors",
         "wrote            small.safetensors",
         "blocks           3, 3, 3 -> 2, 2, 3",
         "removed          layer1.2, layer2.1",
@@ -60,6 +62,7 @@ def test_compress_prints_what_is_gone_and_how_to_train_on(cli: Cli, calls: list[
         "accuracy on val  90.0 % -> 50.0 % before training (100 images)",
         "ms a block       0.100, 0.110, 0.120 by stage; 1.200 for all (one image, one thread)",
         "batch of 1       1.30 times as fast here (1.20 to 1.40)",
+        "time             12.0 s",
         "",
         "Next",
         "  resnetctl finetune small.safetensors --data digits --teacher runs/a/model.safetensors --lr 0.004",
@@ -98,8 +101,8 @@ def test_a_run_is_made_with_a_training_and_its_keys(cli: Cli, calls: list[Any]) 
     order = task.Order(target="a", keep_blocks=(2, 2, 3), finetune="5epochs", set={"lr": 0.01})
     assert calls == [(order, "small")]
     lines = result.out.splitlines()
-    assert lines[0] == "wrote            runs/small"
-    assert lines[4] == "accuracy on val  90.0 % -> 50.0 % before training -> 88.0 % after (100 images)"
+    assert lines[1] == "wrote            runs/small"
+    assert lines[5] == "accuracy on val  90.0 % -> 50.0 % before training -> 88.0 % after (100 images)"
     assert lines[-1] == "  resnetctl export runs/small --onnx --int8"
 
 
@@ -121,7 +124,7 @@ def test_narrower_layers_are_counted_by_their_widths(
     cut = dataclasses.replace(REPORT.cut, removed={}, widths=widths)
     monkeypatch.setattr(task, "compress", lambda *_, **__: dataclasses.replace(REPORT, cut=cut))
     lines = cli("compress", "a", "--channels", "0.5", "--out", "small.safetensors").out.splitlines()
-    assert lines[1] == "channels         2 layers 32 -> 16, 1 layer 64 -> 32"
+    assert lines[2] == "channels         2 layers 32 -> 16, 1 layer 64 -> 32"
     assert not any(line.startswith(("blocks", "removed")) for line in lines)
 
 
@@ -151,7 +154,7 @@ def test_a_student_and_the_cut_network_are_compared(
     )
     monkeypatch.setattr(task, "compress", lambda *_, **__: report)
     lines = cli("compress", "a", "--speedup", "2", "--out", "small.safetensors").out.splitlines()
-    assert [line.split(maxsplit=2)[-1] if line.startswith(("cut", "student t")) else line for line in lines[7:12]] == [
+    assert [line.split(maxsplit=2)[-1] if line.startswith(("cut", "student t")) else line for line in lines[8:13]] == [
         "student          resnet14 of /runs/b/model.safetensors, 175,000 params",
         "ms an image      0.600 for the student; 1.200 for the whole network (one thread)",
         "it is too large",

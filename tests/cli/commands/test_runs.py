@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from resnetctl.cli.commands import runs as list_of_runs
 from resnetctl.cli.screen import streams
+from resnetctl.runs.group import create_group
 
 Cli = Callable[..., Any]
 
@@ -141,6 +143,21 @@ def test_compare_prints_what_differs(cli: Cli, two_runs: Path) -> None:
     ]
     assert cli("runs", "compare", "a", "b", "--json").json()["config"] == {"lr": [0.5, None]}
     assert cli("runs", "compare", "a").code == 2
+
+
+def test_many_runs_have_a_row_each_and_two_groups_a_pointer(cli: Cli, two_runs: Path) -> None:
+    create_group(two_runs, "five", plan={"keys": [], "points": {"0": {}}}, configs={})
+    create_group(two_runs, "six", plan={"keys": [], "points": {"0": {}}}, configs={})
+    for group, count in (("five", 2), ("six", 3)):
+        for number in range(count):
+            shutil.copytree(two_runs / "a", two_runs / group / f"{number}-seed{number}")
+    side = cli("runs", "compare", "five", "six")
+    assert side.out.splitlines()[0].split("\t")[:2] == ["key", "five/0-seed0"]
+    assert side.err.startswith("resnetctl sweep show five --against six    compares the groups by their means")
+    rows = cli("runs", "compare", "five", "six", "b").out.splitlines()
+    assert rows[0] == "run\tstatus\tepochs trained\tval acc\ttest acc\ttime"
+    assert [row.partition("\t")[0] for row in rows[1:3]] == ["five/0-seed0", "five/1-seed1"]
+    assert len(rows) == 7
 
 
 def test_compare_says_that_val_accuracies_of_other_images_do_not_compare(cli: Cli, two_runs: Path) -> None:

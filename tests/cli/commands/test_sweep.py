@@ -52,7 +52,7 @@ def test_seeds_of_one_run_are_a_group(capsys: pytest.CaptureFixture[str]) -> Non
     assert "run 3 of 3: 2-seed2" in captured.err
     assert "run 1 of" not in captured.err
     assert main([*words, "--lr", "0.5"]) == 2
-    assert "lr: not set in the group, 0.5 now" in capsys.readouterr().err
+    assert "lr: 0.05 in the group, 0.5 now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_the_written_weights_are_a_shallower_network(run: runs.RunDir) -> None:
         {}, read_card(run.weights).trained_on, read_card(run.weights).split,
     )  # fmt: skip
     assert (report.cut.before, report.cut.after, len(report.cut.removed)) == ((3, 2), (2, 1), 2)
+    assert report.seconds > 0
     assert "layer2.1" in report.cut.removed
     assert report.cut.params[1] == sum(parameter.numel() for parameter in net.parameters()) < report.cut.params[0]
     measured = evaluate(OUT, settings=settings.load(), split="val").report

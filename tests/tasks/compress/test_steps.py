@@ -61,11 +61,11 @@ def test_set_changes_the_training_but_not_its_start() -> None:
     ("order", "budget", "epochs", "seconds"),
     [
         (Order(data="zoo", max_drop=1.0), 0.0, EPOCHS, 0.0),
-        (Order(data="zoo", budget="10min"), 400.0, 20, 400.0),
-        (Order(data="zoo", finetune="90s", budget="10min"), 400.0, 20, 90.0),
+        (Order(data="zoo", budget="10min"), 400.0, EPOCHS, 400.0),
+        (Order(data="zoo", finetune="90s", budget="10min"), 400.0, EPOCHS, 90.0),
     ],
 )
-def test_a_goal_trains_for_some_epochs_or_for_what_is_left_of_its_budget(
+def test_a_goal_trains_for_some_epochs_or_fills_what_is_left_of_its_budget(
     order: Order, budget: float, epochs: int, seconds: float
 ) -> None:
     draft = drafted(order, budget=budget)

@@ -7,7 +7,7 @@ import pytest
 from support.trained import card
 
 from resnetctl.errors import InputError, UsageError
-from resnetctl.hints import Call, Setting, in_shell
+from resnetctl.hints import Setting, in_shell
 from resnetctl.spec import Calibration
 from resnetctl.tasks.predictions import checks
 
@@ -52,7 +52,7 @@ def test_a_card_without_sets_names_the_command_that_measures_them() -> None:
     with pytest.raises(Exception, match="no prediction sets") as caught:
         checks.set_threshold(card(), 0.9, where=Path("net"))
     (hint,) = caught.value.hint  # type: ignore[attr-defined]
-    assert hint.arguments == (Path("net"),)
+    assert hint.targets == (Path("net"),)
     assert hint.settings == {"data": "NAME", "calibrate": "NEW.safetensors"}
     assert hint.note == "NAME: a dataset with the same classes and 100 val images"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from support.jobs import to_train
 
+from resnetctl import runs
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
 from resnetctl.errors import ConfigError, UsageError
@@ -54,6 +55,16 @@ def test_another_config_is_refused_and_each_difference_named(tmp_path: Path) -> 
     )
     assert caught.value.where == str(tmp_path / "g")
     assert len(Group(tmp_path / "g").names()) == 2
+
+
+def test_the_value_that_the_runs_have_anyway_may_be_named(tmp_path: Path) -> None:
+    group = planned(tmp_path, "lr=0.3", seeds=2)
+    config = 'data = "digits"\nlr = 0.3\nepochs = 20\nsteps = 0\n'
+    runs.create(group.path, "0-seed0", config=config, sources={}, env={})
+    assert planned(tmp_path, "lr=0.3", "epochs=20", seeds=3).names()[-1] == "2-seed2"
+    with pytest.raises(ConfigError) as caught:
+        planned(tmp_path, "lr=0.3", "epochs=21", seeds=3)
+    assert caught.value.problems == ("epochs: 20 in the group, 21 now",)
 
 
 def test_a_group_of_a_file_gets_no_seeds_from_flags(tmp_path: Path) -> None:
