@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack, cast
 
 from resnetctl import stream
 from resnetctl.config.arguments import require_known
@@ -12,6 +12,7 @@ from resnetctl.deploy.onnx_card import Input
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
 from resnetctl.progress import told
+from resnetctl.report.outcomes import Measurement
 from resnetctl.spec import MAX_PIXELS, Split, WeightsCard
 from resnetctl.system import settings as machine
 from resnetctl.tasks import targets
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
     from resnetctl.models.resnet import ResNet
     from resnetctl.tasks.compress import CompressReport, OrderOptions
+
+
+class _HasNotices(Protocol):
+    @property
+    def notices(self) -> tuple[str, ...]: ...
+
+
+Noticed = TypeVar("Noticed", bound=_HasNotices)
 
 
 def evaluate(
@@ -47,7 +56,7 @@ def evaluate(
         how: `tta="flip"` averages the logits of each image and its mirror image. Limits are fractions in 0..1:
             `min_primary` (`top1`, `map50`, `miou`), `min_accuracy`, `min_balanced_accuracy`, `min_per_class` (of every
             class) and `min_lower` (lower end of the 95 % interval). The result's `require()` raises `CheckFailed` below
-            them.
+            them. What cannot be written after the measuring is a warning, and `unwritten`, which `require()` raises.
 
     Raises:
         UsageError, InputError: as the command `eval`.
@@ -59,9 +68,7 @@ def evaluate(
     outcome = task(
         targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **how
     )
-    for notice in outcome.notices:
-        warn_caller(notice)
-    return cast(EvalOutcome, outcome)
+    return _warned(cast(EvalOutcome, outcome))
 
 
 def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:
@@ -87,7 +94,7 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
     settings = settings if device is None else replace(settings, device=device)
     if "against" in options:
         options["against"] = targets.text(options["against"])
-    return cast(TrustReport, task(targets.text(target), settings=settings, **options))
+    return _warned(cast(TrustReport, task(targets.text(target), settings=settings, **options)))
 
 
 def explain(
@@ -113,7 +120,7 @@ def explain(
     settings = machine.load()
     settings = settings if device is None else replace(settings, device=device)
     paths = [images] if isinstance(images, str | PathLike) else images
-    return task(targets.text(target), [Path(item) for item in paths], settings=settings, **options)
+    return _warned(task(targets.text(target), [Path(item) for item in paths], settings=settings, **options))
 
 
 def export(
@@ -144,10 +151,7 @@ def export(
 
     require_known(more, export, options=More)
     form = form_of(input, to, **more)
-    report = task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form)
-    for notice in report.notices:
-        warn_caller(notice)
-    return report
+    return _warned(task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form))
 
 
 def compress(
@@ -180,9 +184,7 @@ def compress(
     else:
         *_, last = told(stream.compress(target, name=name, **order), progress=progress)
         report = cast("CompressReport", last)
-    for notice in report.notices:
-        warn_caller(notice)
-    return report
+    return _warned(report)
 
 
 def predict(
@@ -211,3 +213,12 @@ def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     header = targets.resolve(targets.text(target), machine.load()).header
     return load_network(header), header.card
+
+
+def _warned(outcome: Noticed) -> Noticed:
+    """Return what a verb found, and warn of its notices and of what it could not write."""
+    for notice in outcome.notices:
+        warn_caller(notice)
+    if isinstance(outcome, Measurement) and outcome.unwritten is not None:
+        warn_caller(str(outcome.unwritten))
+    return outcome

@@ -214,14 +214,15 @@ def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
 
 
 def require_own(path: Path, start: bytes, *, hint: Hint | Sequence[Hint]) -> None:
-    """Raise `UsageError` if `path` has something that does not begin with `start`, as what is written there does."""
+    """Raise `UsageError` if `path` has no folder, or has something that does not begin with `start`, as ours does."""
     with _reported(path):
         is_other = path.exists() and not path.is_file()
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
                 is_other = file.read(len(start)) != start
-    if is_other:
-        raise UsageError("this exists, and is another kind of file", where=str(path), hint=hint)
+    if is_other or not path.parent.is_dir():
+        problem = "this exists, and is another kind of file" if is_other else "its folder does not exist"
+        raise UsageError(problem, where=str(path), hint=hint)
 
 
 def free_space(folder: Path) -> int:
@@ -233,8 +234,7 @@ def free_space(folder: Path) -> int:
 
 def require_space(folder: Path, needed: int) -> None:
     """Raise `WorkFailed` when the disk of `folder` has less than `needed` bytes free."""
-    free = free_space(folder)
-    if free < needed:
+    if (free := free_space(folder)) < needed:
         raise WorkFailed(
             f"the disk is too full: {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free",
             where=str(folder),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import resnetctl as rc
-from resnetctl.errors import UsageError
+from resnetctl.errors import ResnetctlWarning, UsageError, WorkFailed
 
 VERBS: dict[str, Callable[..., Any]] = {
     "evaluate": rc.evaluate,
@@ -52,3 +52,15 @@ def test_predict_returns_guesses_for_files(run) -> None:
     [result] = rc.predict(run, ["bright.png"], top=2)
     assert len(result["predictions"]) == 2
     assert {"class", "probability"} <= set(result["predictions"][0])
+
+
+def test_what_evaluate_could_not_write_is_a_warning(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise WorkFailed("no space left", where=str(path))
+
+    with pytest.raises(UsageError, match="its folder does not exist"):
+        rc.evaluate(run, per_image="missing/images.csv")
+    monkeypatch.setattr("resnetctl.tasks.held_out.storage.write", fail)
+    with pytest.warns(ResnetctlWarning, match="the file of images was not written: no space left"):
+        outcome = rc.evaluate(run, per_image="images.csv")
+    assert outcome.report.count == 15

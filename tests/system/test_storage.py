@@ -498,3 +498,5 @@ def test_only_a_file_of_the_same_kind_is_written_over(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="another kind of file") as caught:
             storage.require_own(taken, b"split,row", hint="name another")
         assert caught.value.where == str(taken)
+    with pytest.raises(UsageError, match="its folder does not exist"):
+        storage.require_own(tmp_path / "missing" / "new", b"split,row", hint="name another")

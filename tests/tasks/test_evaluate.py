@@ -189,9 +189,20 @@ def test_a_place_for_the_file_of_images_is_checked_first(store: Store) -> None:
         evaluate(None, settings=settings.load(), per_image="file/images.csv")
     assert caught.value.hint == (Setting("per_image", "FILE"),)
     Path("folder").mkdir()
-    outcome = evaluate(None, settings=settings.load(), per_image="folder")
+    for place, problem in (("folder", "another kind of file"), ("missing/images.csv", "folder does not exist")):
+        with pytest.raises(UsageError, match=problem):
+            evaluate(None, settings=settings.load(), per_image=place)
+
+
+def test_a_file_of_images_that_fails_after_the_measuring_waits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise WorkFailed("no space left", where=str(path))
+
+    make_run(card(store))
+    monkeypatch.setattr("resnetctl.tasks.held_out.storage.write", fail)
+    outcome = evaluate(None, settings=settings.load(), per_image="images.csv")
     assert outcome.report.count == 36
-    with pytest.raises(UsageError, match="the file of images was not written"):
+    with pytest.raises(WorkFailed, match="the file of images was not written"):
         outcome.require()
 
 
