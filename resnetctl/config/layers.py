@@ -87,13 +87,12 @@ def from_recipe(name: str) -> Layer:
 
     Raises:
         UsageError: no recipe has this name.
-        PluginError: the plugin of the recipe is broken.
+        PluginError: the plugin of the recipe is broken, or not installed.
     """
     if name not in packaged_recipes():
         if name not in registry.names("recipe"):
-            registry.require_own_plugin("recipe", name)
-            hint = registry.declared_hints(name, "recipe") or suggest(name, recipes())
-            raise UsageError(f"no recipe is called '{name}'", hint=hint)
+            registry.require_installed(name, "recipe")
+            raise UsageError(f"no recipe is called '{name}'", hint=suggest(name, recipes()))
         return layer(registry.get("recipe", name), f"recipe {name}")
     text = (resources.files("resnetctl") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     return layer(_parse(text, name).values, f"recipe {name}")

@@ -16,7 +16,7 @@ from resnetctl.registry.index import (
     notice,
     overlay,
     owned,
-    require_own_plugin,
+    require_installed,
     unknown_plugins,
 )
 from resnetctl.registry.kinds import KINDS, Kind, resolve
@@ -49,7 +49,7 @@ __all__ = [
     "owned",
     "passes",
     "refresh",
-    "require_own_plugin",
+    "require_installed",
     "resolve",
     "unknown_groups",
     "unknown_plugins",

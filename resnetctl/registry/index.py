@@ -93,16 +93,16 @@ def find(kind: Kind, name: str) -> Entry:
 
     Raises:
         UsageError: there is no such name; the error suggests a similar one.
-        PluginError: the name is ambiguous, disabled or stale, or of a plugin of the project that is not installed.
+        PluginError: the name is ambiguous, disabled or stale, or of a known plugin that is not installed.
     """
     distribution, _, bare = name.rpartition(":")
     matches = [
         entry for entry in entries(kind) if entry.name == bare and normal_name(distribution) in ("", entry.distribution)
     ]
     if not matches:
-        require_own_plugin(kind, name)
-        hints = declared_hints(name, kind) or [suggest(name, names(kind))]
-        raise UsageError(f"no {kind} is called '{name}'", hint=[*hints, KINDS[kind].list_names()])
+        require_installed(name, kind)
+        similar = suggest(name, names(kind))
+        raise UsageError(f"no {kind} is called '{name}'", hint=[similar, KINDS[kind].list_names()])
     usable = [entry for entry in matches if entry.status == "available"]
     if usable:
         for other in matches:
@@ -117,12 +117,18 @@ def find(kind: Kind, name: str) -> Entry:
     raise _unusable(matches)
 
 
-def require_own_plugin(kind: Kind, name: str) -> None:
-    """Raise `PluginError` if a plugin of the project has `name`, and is not installed."""
+def require_installed(name: str, kind: Kind | None = None) -> None:
+    """Raise `PluginError` if an unknown `name` is known to be of a plugin that is not installed.
+
+    The plugins of the project are known, those in folders here, and what an installed one has in its `pyproject.toml`.
+    """
     distribution, _, bare = name.rpartition(":")
-    owner = owner_of(kind, bare)
-    if owner and normal_name(distribution) in ("", owner) and not installed([owner]):
-        raise PluginError(f"the {kind} '{bare}' needs the plugin {owner}", hint=install_hints({owner: ""}))
+    for one in KINDS if kind is None else [kind]:
+        owner = owner_of(one, bare)
+        if owner and normal_name(distribution) in ("", owner) and not installed([owner]):
+            raise PluginError(f"the {one} '{bare}' needs the plugin {owner}", hint=install_hints({owner: ""}))
+    if hints := declared_hints(name, kind):
+        raise PluginError(f"the {kind or 'plugin'} '{name}' is not installed", hint=hints)
 
 
 def owned(arch: Arch, owners: Iterable[str]) -> Arch:

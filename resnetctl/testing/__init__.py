@@ -105,7 +105,8 @@ def conformance(distribution: str) -> Callable[..., None]:
     """Return a pytest function with one case for each rule and each entry of an installed distribution.
 
     Raises:
-        UsageError: the distribution is not installed, or has no entry point for resnetctl.
+        UsageError: no distribution with entry points for resnetctl has this name.
+        PluginError: its folder is here, and it is not installed.
     """
     import pytest
 

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.errors import PluginError, UsageError, WorkFailed
 from resnetctl.facts import Progress
 from resnetctl.hints import Call, closest
 from resnetctl.registry import KINDS, Entry, Kind
-from resnetctl.registry.folders import distribution_in, folder_of, install_line, installed
+from resnetctl.registry.first_party import OWN
+from resnetctl.registry.folders import distribution_in, folder_of, install_hints, install_line, installed
 from resnetctl.registry.loading import IMPORT_FAILED
+from resnetctl.registry.metadata import normal_name
 from resnetctl.registry.probe import Probe, probe
 from resnetctl.registry.remedies import remedy
 from resnetctl.system.machine import cores_granted
@@ -92,6 +94,7 @@ def select(target: str | None) -> list[Entry]:
 
     Raises:
         UsageError: there is neither such a distribution nor such a name.
+        PluginError: its plugin is known, and is not installed.
     """
     entries = registry.all_entries()
     if target is None:
@@ -100,17 +103,17 @@ def select(target: str | None) -> list[Entry]:
     spellings = {name, name.lower().replace("_", "-")}  # a distribution's name has several spellings
     chosen = [entry for entry in entries if spellings & {*_handles(entry)}]
     if not chosen:
-        unknown = f"no plugin and no distribution with plugins is called '{target}'"
         waiting = [one.hint for one in registry.not_installed(name)]
         waiting += [hint for one in registry.unknown_groups(name) for hint in one.hints]
         if waiting:
-            raise UsageError(unknown, hint=waiting)
+            raise PluginError(f"the plugin '{target}' is not installed", hint=waiting)
         _refuse_folder(target)
         if is_path(target):
             raise UsageError("no such folder", where=target, hint=Call("plugins list"))
+        registry.require_installed(name)
         known = {handle for entry in entries for handle in _handles(entry)}
-        hints = registry.declared_hints(name) or [*filter(None, [closest(target, known)])]
-        raise UsageError(unknown, hint=[*hints, Call("plugins list")])
+        unknown, similar = f"no plugin and no distribution with plugins is called '{target}'", closest(target, known)
+        raise UsageError(unknown, hint=[*([similar] if similar else []), Call("plugins list")])
     return chosen
 
 
@@ -120,7 +123,10 @@ def name_of(target: str | None) -> str:
 
 
 def _refuse_folder(target: str) -> None:
-    """Raise `UsageError` when `target` is the folder or the name of a plugin that can be installed from a folder."""
+    """Raise an error when `target` is the folder or the name of a plugin that can be installed from a folder."""
+    own = normal_name(target)
+    if own in OWN and not installed([own]):
+        raise PluginError(f"the plugin {own} is not installed", hint=[*install_hints({own: ""})])
     folder = Path(target) if Path(target).is_dir() else folder_of(target)
     name = None if folder is None else distribution_in(folder)
     if folder is None or (name is None and folder.name == target):  # a name, and some other folder has it
@@ -135,7 +141,7 @@ def _refuse_folder(target: str) -> None:
             where=str(folder / "pyproject.toml"),
             hint=['add a table such as [project.entry-points."resnetctl.blocks"], then', install_line(folder), again],
         )
-    raise UsageError(f"the plugin {name} is not installed", where=str(folder), hint=[install_line(folder), again])
+    raise PluginError(f"the plugin {name} is not installed", where=str(folder), hint=[install_line(folder), again])
 
 
 def title(entry: Entry) -> str:

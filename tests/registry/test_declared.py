@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from resnetctl import registry
 from resnetctl.cli.app import app
 from resnetctl.config.layers import from_recipe
-from resnetctl.errors import UsageError
+from resnetctl.errors import PluginError, UsageError
 from resnetctl.registry.declared import not_installed, other_versions
 from resnetctl.tasks.plugins.listing import describe
 from resnetctl.testing import kit
@@ -82,10 +82,10 @@ def test_plugins_that_are_switched_off_and_damaged_files_are_passed_over(
 def test_an_unknown_name_says_where_it_is_declared_and_how_to_install_it(
     source: Path, use: Callable[[], object]
 ) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(PluginError, match="is not installed") as caught:
         use()
     assert str(caught.value.hint[0]).startswith(f"pip install -e {source}    ")
-    assert caught.value.exit_code == 2
+    assert caught.value.exit_code == 4  # as docs/reference/exit-codes.md has it
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_unknown_name_in_a_folder_here_says_how_to_install_it(
     points = POINTS.replace("deep =", "far =").replace("quick =", "slow =")
     (tmp_path / place / "pyproject.toml").write_text(f'[project]\nname = "far_nets"\n{points}')
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(PluginError) as caught:
         use()
     folder = place if place == "." else f"./{place}"
     assert str(caught.value.hint[0]).startswith(f"pip install -e {folder}    ")
@@ -116,12 +116,14 @@ def test_an_unknown_name_in_a_folder_here_says_how_to_install_it(
     with pytest.raises(UsageError) as caught:
         use()
     assert "pip install" not in str(caught.value.hint[0])
+    assert caught.value.exit_code == 2  # a name that nobody knows
 
 
 @pytest.mark.parametrize("line", ["plugins list --kind arch", "greet", "train --arch deep --data digits"])
 def test_the_command_line_says_so_too(source: Path, line: str) -> None:
     result = CliRunner().invoke(app, line.split())
     assert f"pip install -e {source}" in result.stderr
+    assert result.exit_code == (0 if "list" in line else 4)
 
 
 def test_a_version_in_the_pyproject_that_is_not_installed_is_named(source: Path) -> None:

@@ -11,6 +11,8 @@ from resnetctl.errors import PluginError, UsageError
 from resnetctl.registry import index
 from resnetctl.registry.first_party import NAMES, OWN, owner_of
 from resnetctl.registry.kinds import KINDS
+from resnetctl.tasks.plugins.listing import describe
+from resnetctl.testing import kit
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -55,6 +57,19 @@ def test_a_missing_plugin_of_the_project_is_exit_4_with_its_install_line(name: s
 def test_a_missing_recipe_names_its_plugin_too() -> None:
     with pytest.raises(PluginError, match="the recipe 'speedrun' needs the plugin resnetctl-speedrun"):
         from_recipe("speedrun")
+
+
+@pytest.mark.usefixtures("bare")
+def test_plugins_show_and_check_name_a_missing_plugin_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PluginError, match="the head 'unet' needs the plugin resnetctl-segment"):
+        describe("unet")
+    monkeypatch.setattr(registry, "all_entries", list)
+    monkeypatch.setattr(kit, "installed", lambda distributions: {})
+    with pytest.raises(PluginError, match="the head 'unet' needs the plugin resnetctl-segment"):
+        kit.select("unet")
+    with pytest.raises(PluginError, match="the plugin resnetctl-web is not installed") as caught:
+        kit.select("resnetctl_web")
+    assert caught.value.hint == ("pip install ./plugins/resnetctl-web    in a clone of resnetctl",)
 
 
 @pytest.mark.usefixtures("bare")

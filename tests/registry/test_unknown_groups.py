@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from resnetctl import registry
 from resnetctl.cli.app import app
-from resnetctl.errors import UsageError
+from resnetctl.errors import PluginError
 from resnetctl.registry.unknown_groups import declared_hints, group_meant, unknown_groups
 from resnetctl.testing import kit
 
@@ -56,7 +56,7 @@ def source(editable: Editable) -> Path:
 
 def test_an_unknown_name_says_in_which_group_it_is_declared(source: Path) -> None:
     for use in (lambda: registry.find("block", "gated"), lambda: kit.select("gated")):
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(PluginError, match="'gated' is not installed") as caught:
             use()
         correct = f"correct {source / 'pyproject.toml'}, then pip install -e {source}"
         assert caught.value.hint[:2] == (TEXT, correct)

@@ -14,7 +14,7 @@ import torch
 from support.distributions import BLOCK, install
 
 from resnetctl import registry
-from resnetctl.errors import UsageError, WorkFailed
+from resnetctl.errors import PluginError, UsageError, WorkFailed
 from resnetctl.facts import Progress
 from resnetctl.hints import Call
 from resnetctl.registry import Entry, Kind
@@ -119,7 +119,7 @@ def test_a_plugin_that_is_not_installed_yet_says_how_to_install_it(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t17-late").mkdir()
     (tmp_path / "t17-late" / "pyproject.toml").write_text('[project]\nname = "t17-late"\n')
-    with pytest.raises(UsageError, match="the plugin t17-late is not installed") as caught:
+    with pytest.raises(PluginError, match="the plugin t17-late is not installed") as caught:
         kit.select(target)
     assert caught.value.hint == ("pip install -e ./t17-late", Call("plugins check", ("t17-late",)))
 

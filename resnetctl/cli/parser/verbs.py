@@ -152,5 +152,5 @@ class VerbGroup(_Verb, TyperGroup):  # type: ignore[misc]
         hint = f"{path} {owners[0]} {flag}" if len(owners) == 1 else hints.suggest(word, known)
         groups = [name for name, member in members.items() if word in getattr(member, "commands", {})]
         nested = [f"{path} {name} {shlex.join([word, *rest])}" for name in groups]
-        waiting = registry.declared_hints(word, "command")
-        raise errors.UsageError(f"no command '{path} {word}'", hint=[*waiting, *(nested or [hint]), f"{path} --help"])
+        registry.require_installed(word, "command")
+        raise errors.UsageError(f"no command '{path} {word}'", hint=[*(nested or [hint]), f"{path} --help"])

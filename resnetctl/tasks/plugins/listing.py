@@ -26,7 +26,7 @@ def describe(name: str, kind: Kind | None = None) -> dict[str, Any]:
 
     Raises:
         UsageError: there is no such name, or several kinds have it.
-        PluginError: the object cannot be used.
+        PluginError: the object cannot be used, or its plugin is not installed.
     """
     kind = kind or _only_kind(name)
     entry = registry.find(kind, name)
@@ -64,9 +64,9 @@ def _only_kind(name: str) -> Kind:
     bare = name.rpartition(":")[2]
     kinds = list(dict.fromkeys(entry.kind for entry in registry.all_entries() if entry.name == bare))
     if not kinds:
+        registry.require_installed(name)
         known = {known for kind in KINDS for known in registry.names(kind)}
-        hints = registry.declared_hints(name) or [suggest(name, known)]
-        raise UsageError(f"no plugin is called '{name}'", hint=[*hints, Call("plugins list")])
+        raise UsageError(f"no plugin is called '{name}'", hint=[suggest(name, known), Call("plugins list")])
     if len(kinds) > 1:
         raise UsageError(
             f"'{name}' is the name of several kinds: {', '.join(kinds)}",
