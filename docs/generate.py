@@ -157,9 +157,8 @@ def conformance_page() -> str:
     lines += ["`resnetctl plugins check` applies these rules. If one fails, it says what it wants and how to mend it."]
     lines += ["[Write a plugin](../how-to/write-a-plugin.md) shows how to run the rules in your own tests.", ""]
     for kind, row in registry.KINDS.items():
-        rules = [[_code(name), rule.wants, rule.fix] for name, rule in kit.rules(kind).items()]
-        if rules:
-            lines += [f"## {row.plural.capitalize()}", "", *_grid([["rule", "wants", "how to mend it"], *rules]), ""]
+        rules = [[_code(name), rule.wants, rule.fix] for name, rule in kit.all_rules(kind).items()]
+        lines += [f"## {row.plural.capitalize()}", "", *_grid([["rule", "wants", "how to mend it"], *rules]), ""]
     return NOTE + "\n".join(lines).rstrip() + "\n"
 
 

@@ -112,7 +112,7 @@ def conformance(distribution: str) -> Callable[..., None]:
 
     from resnetctl.testing import kit
 
-    cases = [(entry, rule) for entry in kit.select(distribution) for rule in kit.rule_names(entry.kind)]
+    cases = [(entry, rule) for entry in kit.select(distribution) for rule in kit.all_rules(entry.kind)]
 
     @pytest.mark.parametrize(("entry", "rule"), cases, ids=[f"{kit.title(entry)}-{rule}" for entry, rule in cases])
     def test(entry: Any, rule: str) -> None:

@@ -163,7 +163,7 @@ def summary(findings: Iterable[Finding]) -> list[tuple[str, int, int, int]]:
 
 def import_findings(entry: Entry, probed: Probe | None) -> list[Finding]:
     """Return the findings of the import rules. `probed` is None if the entry cannot be imported at all."""
-    table = {name: IMPORT_RULES[name] for name in _about_import(entry.kind)}
+    table = _about_import(entry.kind)
     if probed is None or probed.error:
         table = {"import": table["import"]} | ({"silent": table["silent"]} if probed and probed.printed else {})
     target = probed or Probe(entry=entry, error=f"it is {entry.status}: {entry.reason}")
@@ -196,16 +196,16 @@ def judge_entry(entry: Entry, name: str) -> Finding:
         return judge_one(title(entry), name, rule=rules(entry.kind)[name], target=ready)
 
 
-def rule_names(kind: Kind) -> list[str]:
-    """Return the names of all rules of a kind, the import rules first."""
-    return _about_import(kind) + list(rules(kind))
+def all_rules(kind: Kind) -> dict[str, Rule]:
+    """Return all rules of a kind by name, the import rules first."""
+    return _about_import(kind) | dict(rules(kind))
 
 
-def _about_import(kind: Kind) -> list[str]:
-    """Return the names of the import rules that apply to a kind."""
+def _about_import(kind: Kind) -> dict[str, Rule]:
+    """Return the import rules that apply to a kind."""
     row = KINDS[kind]
     applies = {"torch_free": row.torch_free, "called": row.has_name}
-    return [name for name in IMPORT_RULES if applies.get(name, True)]
+    return {name: rule for name, rule in IMPORT_RULES.items() if applies.get(name, True)}
 
 
 @cache

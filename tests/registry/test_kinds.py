@@ -100,7 +100,7 @@ def test_a_kind_may_have_no_rules_no_template_and_no_details(install: Install, t
     KINDS["number"] = replace(KINDS["number"], rules=(), scaffold=None, details="")
     install("my-numbers", {"four": "plug_four:value"}, kind="number", code="value = 4")
     (entry,) = kit.select("my-numbers")
-    assert kit.rule_names("number") == ["import", "silent", "torch", "torch_free"]
+    assert [*kit.all_rules("number")] == ["import", "silent", "torch", "torch_free"]
     assert kit.judge_entry(entry, "import").ok
     assert describe("four")["object"] == "plug_four:value"
     with pytest.raises(UsageError, match="there is no template for a number"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -12,8 +13,10 @@ from typing import Any, cast
 import pytest
 import torch
 from support.distributions import BLOCK, install
+from typer.testing import CliRunner
 
 from resnetctl import registry
+from resnetctl.cli.app import app
 from resnetctl.errors import PluginError, UsageError, WorkFailed
 from resnetctl.facts import Progress
 from resnetctl.hints import Call
@@ -52,9 +55,9 @@ def test_every_rule_has_a_requirement_and_a_fix(kind: Kind, least: int) -> None:
     rules = kit.rules(kind)
     assert len(rules) >= least
     assert all(rule.wants and rule.fix for rule in rules.values())
-    assert len(kit.rule_names(kind)) == len(set(kit.rule_names(kind)))
-    assert ("torch_free" in kit.rule_names(kind)) == (kind == "arch")
-    assert ("called" in kit.rule_names(kind)) == (kind != "block")
+    assert len(kit.all_rules(kind)) == 3 + (kind == "arch") + (kind != "block") + len(rules)  # no two of one name
+    assert ("torch_free" in kit.all_rules(kind)) == (kind == "arch")
+    assert ("called" in kit.all_rules(kind)) == (kind != "block")
 
 
 def test_objects_without_a_distribution_can_be_checked() -> None:
@@ -317,3 +320,14 @@ def test_a_rule_that_hangs_is_named_and_later_rules_are_skipped() -> None:
     assert findings[1].seen == "it takes more than 90 s"
     assert "a loop that does not end" in findings[1].fix
     assert {one.status for one in findings[2:]} == {"skipped"}
+
+
+@pytest.mark.parametrize("name", ["basic", "sgd", "constant", "resnet20"])
+def test_the_page_of_rules_lists_those_that_plugins_check_names(name: str) -> None:
+    result = CliRunner().invoke(app, ["plugins", "check", f"resnetctl:{name}", "--json"])
+    findings = json.loads(result.stdout)["findings"]
+    (kind,) = {one["subject"].split()[0] for one in findings}
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "conformance.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {registry.KINDS[kind].plural.capitalize()}\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` ", section, re.MULTILINE) == list(kit.all_rules(kind))
+    assert sorted(re.findall(r"^\| `(\w+)` ", section, re.MULTILINE)) == sorted(one["rule"] for one in findings)
