@@ -1,13 +1,14 @@
 """Arguments of functions: those that plugins register, and the options of the verbs in Python."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
-from resnetctl.hints import closest, suggest
+from resnetctl.hints import Setting, closest, suggest
 from resnetctl.registry import Kind
 from resnetctl.spec import Scalar
 
@@ -108,6 +109,51 @@ def changed_arguments(args: Mapping[str, Scalar], function: Callable[..., Any]) 
     return {name: value for name, value in args.items() if name not in parameters or parameters[name].default != value}
 
 
+@contextlib.contextmanager
+def refusable(
+    kind: Kind, name: str, *, function: Callable[..., Any], args: Mapping[str, Scalar], key: str
+) -> Iterator[None]:
+    """Guard a call of a plugin's function, as `registry.guarded`, and take a `ValueError` as a refusal of arguments.
+
+    With the default arguments alone it is a mistake of the plugin.
+
+    Args:
+        args: the function's own arguments, from the config.
+        key: the key of the config that has them, e.g. "optim.args".
+
+    Raises:
+        ConfigError: the function refuses the arguments that are not its defaults; the error names them.
+        PluginError: any other exception of a plugin.
+    """
+    with registry.guarded(kind, name):
+        try:
+            yield
+        except ValueError as error:
+            changed = changed_arguments(with_floats(args, function), function)
+            if not changed:
+                raise
+            title = f"{kind} '{name}'"
+            names = [item for item in inspect.signature(function).parameters if item in changed]
+            hint = f"defaults: {listed(function, names)}"
+            raise refusal(title, error, changed=changed, key=key, hint=hint) from error
+
+
+def refusal(title: str, error: ValueError, *, changed: Mapping[str, Scalar], key: str, hint: str) -> ConfigError:
+    """Return the error for a function that refuses arguments, which are not its defaults. `key` as in `refusable`."""
+    keys = [f"{key}.{name}" for name in changed]
+    where = Setting(keys[0], next(iter(changed.values())))
+    return ConfigError(f"{title} refuses {in_words(changed)}: {error}", where=where, keys=keys, hint=hint)
+
+
+def listed(function: Callable[..., Any], names: Iterable[str]) -> str:
+    """Return arguments of a function with their defaults, as `scale=1.0, mode='sum'`."""
+    parameters = inspect.signature(function).parameters
+    defaults = {name: default_of(parameters[name]) for name in names}
+    return ", ".join(
+        name if value is inspect.Parameter.empty else f"{name}={value!r}" for name, value in defaults.items()
+    )
+
+
 def argument_advice(changed: Mapping[str, Scalar]) -> str:
     """Return the advice for a block that fails with other arguments than the defaults, which `plugins check` tries."""
     return f"correct the block for {in_words(changed)}, or give other values: `plugins check` tries the defaults"
@@ -140,6 +186,16 @@ def is_like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float if isinstance(default, float) else int) and not isinstance(default, bool)
 
 
+def mistyped(name: str, value: Any, *, default: Any) -> str:
+    """Return what is wrong with the type of a value, "" if it is like the default; `default` as in `is_like`."""
+    if is_like(value, default):
+        return ""
+    if isinstance(value, float) and _is_whole(default):
+        way = f"for floats, its code writes {float(default)!r} or annotates float"
+        return f"'{name}' should be an int like its default {default}, not {value!r} ({way})"
+    return f"'{name}' should be like its default {default!r}, not {value!r}"
+
+
 def default_of(parameter: inspect.Parameter) -> Any:
     """Return the default of a parameter, as a float where the annotation says so."""
     default = parameter.default
@@ -167,4 +223,4 @@ def _problem(name: str, value: Scalar, own: Mapping[str, Scalar], *, shared: Col
     if name not in own:
         near = closest(name, own)
         return f"'{name}' is not an argument" + (f": {near}" if near else "")
-    return "" if is_like(value, own[name]) else f"'{name}' should be like its default {own[name]!r}, not {value!r}"
+    return mistyped(name, value, default=own[name])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords
+from resnetctl.config.arguments import keywords, refusable
 from resnetctl.data.preprocess import crop, flip, hide, resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
@@ -49,13 +49,8 @@ def augmentation(
     policy = registry.get("policy", name)
     require_moves(policy, truth)
     given = keywords(policy.build, shared={}, args=args or {}, key="augment", title=f"policy '{name}'")
-    with registry.guarded("policy", name):
-        try:
-            transform = build(policy, image, num_classes=num_classes, mirror=mirror, args=given)
-        except ValueError as error:
-            if not given:
-                raise
-            raise ConfigError(f"policy '{name}' refuses its arguments: {error}", where=Setting("augment")) from None
+    with refusable("policy", name, function=policy.build, args=given, key="augment"):
+        transform = build(policy, image, num_classes=num_classes, mirror=mirror, args=given)
     if not registry.distribution_of("policy", name):
         return transform
 

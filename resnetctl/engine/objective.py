@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords
+from resnetctl.config.arguments import keywords, refusable
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
@@ -171,12 +171,9 @@ def try_out(config: TrainConfig) -> None:
     """Call the objective of the config once, forward and backward. Raises as `chosen`."""
     objective = chosen(config)
     name, logits, targets = objective.name, torch.zeros(2, 3, requires_grad=True), torch.tensor([0, 2])
-    with registry.guarded("objective", name):
-        try:
-            objective.function(logits, targets)
-        except ValueError as error:  # how a function refuses the values of its arguments
-            title, where = f"objective '{name}'", Setting("objective.args")
-            raise ConfigError(f"{title} refuses its arguments: {error}", where=where) from None
+    function, own = registry.get("objective", name), config.objective.args
+    with refusable("objective", name, function=function, args=own, key="objective.args"):
+        objective.function(logits, targets)
     loss = objective.loss(logits, targets, plan=TrialPlan(label_smoothing=config.label_smoothing))
     if not loss.requires_grad:
         raise registry.fault("objective", name, problem="its loss has no gradient")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords
+from resnetctl.config.arguments import keywords, refusable
 from resnetctl.config.schema import TrainConfig
 
 SHARED = {"momentum", "nesterov", "beta1", "beta2", "eps"}  # keys of [optim] that optimizers get if they name them
@@ -146,7 +146,7 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
     shared = optim.model_dump(include=SHARED)
     arguments = keywords(function, shared=shared, args=optim.args, key="optim.args", title=f"optimizer '{name}'")
     given = [len(group["params"]) for group in groups]
-    with registry.guarded("optimizer", name):
+    with refusable("optimizer", name, function=function, args=optim.args, key="optim.args"):
         optimizer: torch.optim.Optimizer = function(groups, lr=config.lr, **arguments)
     if registry.distribution_of("optimizer", name) and (problem := complaint(optimizer, given)):
         raise registry.fault("optimizer", name, problem=problem)

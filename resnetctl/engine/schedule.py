@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords
+from resnetctl.config.arguments import keywords, refusable
 from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 from resnetctl.spec import SchedulePoint
 
@@ -29,7 +29,7 @@ def factors(schedule: ScheduleConfig) -> Callable[[SchedulePoint], float]:
     """Return the schedule of the config as a function of the point in the run.
 
     Raises:
-        ConfigError: the schedule does not have the arguments in `schedule.args`.
+        ConfigError: the schedule does not have the arguments in `schedule.args`, or refuses them in a call.
         PluginError: the plugin fails, also in a call of the returned function, or returns no factor in 0..1.
     """
     name, shared = schedule.name, schedule.model_dump(exclude={"name", "args"})
@@ -37,10 +37,10 @@ def factors(schedule: ScheduleConfig) -> Callable[[SchedulePoint], float]:
     arguments = keywords(function, shared=shared, args=schedule.args, key="schedule.args", title=f"schedule '{name}'")
     factor = partial(function, **arguments)
     if not registry.distribution_of("schedule", name):
-        return factor
+        return factor  # none of the core refuses a value that the config accepts
 
     def guarded(point: SchedulePoint) -> float:
-        with registry.guarded("schedule", name):
+        with refusable("schedule", name, function=function, args=schedule.args, key="schedule.args"):
             value = factor(point)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise registry.fault("schedule", name, problem=f"it returned {value!r} for {point}, not a factor in 0..1")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.config.arguments import argument_advice, changed_arguments, default_of, in_words, is_like, with_floats
+from resnetctl.config import arguments
 from resnetctl.errors import ConfigError, PluginError, ResnetctlError, own_line
 from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.channels import Channels, narrow
@@ -162,16 +162,19 @@ def build(
     except ResnetctlError:
         raise
     except ValueError as error:
+        if changed := arguments.changed_arguments(arch.block_args, block):
+            title, hint = f"block '{arch.block}'", _accepts(arch, block)
+            raise arguments.refusal(title, error, changed=changed, key="model.block_args", hint=hint) from error
         line = own_line(error)
         place = f"block '{arch.block}'" + (f" at {line}" if line else "")
         raise ConfigError(str(error), where=place, hint=_accepts(arch, block)) from error
     except Exception as error:
-        changed = changed_arguments(arch.block_args, block)
-        values = f" with {in_words(changed)}" if changed else ""
+        changed = arguments.changed_arguments(arch.block_args, block)
+        values = f" with {arguments.in_words(changed)}" if changed else ""
         raise PluginError(
             f"block '{arch.block}' cannot be built{values}: {type(error).__name__}: {error}",
             where=own_line(error) or f"{block.__module__}:{block.__qualname__}",
-            hint=argument_advice(changed) if changed else Call("plugins check", (arch.block,)),
+            hint=arguments.argument_advice(changed) if changed else Call("plugins check", (arch.block,)),
             keys=[f"model.block_args.{name}" for name in changed],
         ) from error
 
@@ -223,8 +226,10 @@ def _check_arguments(arch: Arch, block: Any, rates: dict[str, float]) -> None:
         elif name not in known and not (has_any and name not in RESERVED):
             near = closest(name, known)
             problems[key] = f"'{name}' is not an argument" + (f": {near}" if near else "")
-        elif name in known and not is_like(value, default := default_of(signature[name])):
-            problems[key] = f"'{name}' should be like its default {default!r}, not {value!r}"
+        elif name in known and (
+            problem := arguments.mistyped(name, value, default=arguments.default_of(signature[name]))
+        ):
+            problems[key] = problem
     for name, rate in rates.items():
         if name not in signature:
             problems[f"model.{name}"] = f"{name} {rate}: the block does not have it"
@@ -252,7 +257,7 @@ def _parameters(block: Any) -> tuple[list[str], bool]:
 
 def _accepts(arch: Arch, block: Any) -> str:
     known, _ = _parameters(block)
-    return f"arguments of block '{arch.block}': {', '.join(known) or 'none'}"
+    return f"arguments of block '{arch.block}': {arguments.listed(block, known) or 'none'}"
 
 
 def with_defaults(arch: Arch) -> Arch:
@@ -266,14 +271,14 @@ def with_defaults(arch: Arch) -> Arch:
     if not registry.distribution_of("block", arch.block):
         return arch
     parameters = inspect.signature(block).parameters
-    values = {name: default_of(parameters[name]) for name in _parameters(block)[0] if name != "dilation"}
+    values = {name: arguments.default_of(parameters[name]) for name in _parameters(block)[0] if name != "dilation"}
     defaults = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
     return _published(dataclasses.replace(arch, block_args={**defaults, **arch.block_args}), defaults)
 
 
 def _with_floats(arch: Arch, block: Any) -> Arch:
     """Return the arch with a float for each int in `block_args` whose parameter has one."""
-    args = with_floats(arch.block_args, block)
+    args = arguments.with_floats(arch.block_args, block)
     same = all(args[name] is value for name, value in arch.block_args.items())
     return arch if same else dataclasses.replace(arch, block_args=args)
 
@@ -294,10 +299,10 @@ def _stages(arch: Arch, block: Any, in_channels: int, rates: dict[str, float]) -
         blocks = []
         for position in range(depth):
             index += 1
-            arguments = block_arguments(block, arch, rates=rates, index=index)
+            values = block_arguments(block, arch, rates=rates, index=index)
             # each stage but the first halves the image in its first block
             stride = 2 if number > 0 and position == 0 else 1
-            unit = block(in_channels, width, stride=stride, **arguments)
+            unit = block(in_channels, width, stride=stride, **values)
             restyle(unit, activation=arch.activation, norm=arch.norm)
             blocks.append(unit)
             in_channels = width * block.expansion
@@ -308,11 +313,11 @@ def block_arguments(block: Any, arch: Arch, *, rates: Mapping[str, float], index
     """Return the keyword arguments of block number `index`, counted from 1 through all stages, but its stride."""
     named = inspect.signature(block).parameters
     place = {name: value for name, value in place_of(index, arch.depths).items() if name in named}
-    arguments: dict[str, Any] = {**arch.block_args, **rates, **place}
+    values: dict[str, Any] = {**arch.block_args, **rates, **place}
     # stochastic depth: later blocks are dropped more often, since all of them need the early features
     if "drop_path" in rates:
-        arguments["drop_path"] = rates["drop_path"] * index / sum(arch.depths)
-    return arguments
+        values["drop_path"] = rates["drop_path"] * index / sum(arch.depths)
+    return values
 
 
 def place_of(index: int, depths: Sequence[int]) -> dict[str, int]:

@@ -102,7 +102,8 @@ class Schedule(Protocol):
     """A learning-rate schedule: a function of the point in the run, without state.
 
     It returns a factor in 0..1 on the peak learning rate `lr`. Its keyword arguments have defaults. Those called
-    `final_lr`, `milestones` or `gamma` get the values of `[schedule]`; the others are set by `schedule.args`.
+    `final_lr`, `milestones` or `gamma` get the values of `[schedule]`; the others are set by `schedule.args`. It raises
+    `ValueError` for values that it cannot use.
     """
 
     def __call__(self, point: SchedulePoint, **args: Any) -> float: ...
@@ -115,7 +116,7 @@ class Optimizer(Protocol):
     each step the engine writes `lr` into every group, so the optimizer reads `group["lr"]`. It keeps the groups and
     their keys, and its state is tensors and numbers for each parameter. Its keyword arguments have defaults, but `lr`.
     Those called `momentum`, `nesterov`, `beta1`, `beta2` or `eps` get the values of `[optim]`; the others are set by
-    `optim.args`.
+    `optim.args`. It raises `ValueError` for values that it cannot use.
 
     An optimizer that evaluates other weights than it trains has a method `evaluated(parameter)`, which returns the
     tensor to evaluate and save in place of a parameter. It is then the average of the run, and `ema_decay` must be 0.
@@ -156,6 +157,9 @@ class Block(Protocol):
     a convolution, and the batch norm that alone reads its output. `forward` calls both once and reads no other
     attribute of them. Names that a block lacks, and pairs that cannot be folded, are ignored. A subclass with a
     `forward` of its own declares its own pairs.
+
+    Further keyword arguments have defaults and are set by `model.block_args`. `__init__` raises `ValueError` for
+    values, or widths, that it cannot use.
 
     Which inner channels `compress` may remove is found by tracing `forward`. A block that cannot be traced may name the
     layers that its channels pass, `prunable = {"conv1": ("bn1", "relu", "conv2")}`: the convolution that writes them,

@@ -80,7 +80,10 @@ def test_the_arguments_of_a_config_become_floats_for_every_kind() -> None:
         ({"momentum": 0.5}, "'momentum' is set by optim.momentum"),
         ({"nesterov": False}, "'nesterov' is set by optim.nesterov"),
         ({"roh": 0.5}, "'roh' is not an argument: did you mean 'rho'?"),
-        ({"steps": 1.5}, "'steps' should be like its default 3, not 1.5"),
+        (
+            {"steps": 1.5},
+            "'steps' should be an int like its default 3, not 1.5 (for floats, its code writes 3.0 or annotates float)",
+        ),
     ],
 )
 def test_wrong_arguments_are_listed_with_those_that_fit(args: dict[str, Any], problem: str) -> None:

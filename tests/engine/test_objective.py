@@ -135,7 +135,7 @@ def test_impossible_arguments_are_refused(function: Callable[..., Tensor], argum
         function(LOGITS, TARGETS, **arguments)
     name = "focal" if function is focal else "binary-cross-entropy"
     config = TrainConfig(objective=ObjectiveConfig(name=name, args=arguments))
-    with pytest.raises(ConfigError, match=f"objective '{name}' refuses its arguments"):
+    with pytest.raises(ConfigError, match=f"objective '{name}' refuses {next(iter(arguments))}="):
         try_out(config)
 
 

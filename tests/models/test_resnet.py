@@ -187,7 +187,7 @@ def test_an_unknown_block_argument_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="block 'basic'") as caught:
         build(arch, classes=2, image=image(8))
     assert caught.value.problems == ("'groups' is not an argument",)
-    assert caught.value.hint == ("arguments of block 'basic': shortcut",)
+    assert caught.value.hint == ("arguments of block 'basic': shortcut='B'",)
 
 
 class Typed(BasicBlock):
@@ -205,7 +205,11 @@ class Typed(BasicBlock):
         ({"groups": "abc"}, ["'groups' should be like its default 1, not 'abc'"]),
         (
             {"groups": 1.5, "on": 1},
-            ["'groups' should be like its default 1, not 1.5", "'on' should be like its default True, not 1"],
+            [
+                "'groups' should be an int like its default 1, not 1.5 "
+                "(for floats, its code writes 1.0 or annotates float)",
+                "'on' should be like its default True, not 1",
+            ],
         ),
         (
             {"mode": 3, "groups": True},
@@ -334,7 +338,7 @@ def test_a_block_that_has_no_choice_refuses_activation_and_norm() -> None:
         "activation silu: the block does not name its layers in 'activations'",
         "norm group: the block does not name its layers in 'norms'",
     )
-    assert caught.value.hint == ("arguments of block 'plain': gain",)
+    assert caught.value.hint == ("arguments of block 'plain': gain=1.0",)
 
 
 class Placed(Plain):

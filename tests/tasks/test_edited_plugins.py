@@ -104,7 +104,7 @@ def test_after_a_new_version_the_old_code_is_to_be_checked_out_and_the_arguments
         VERBS["eval"](trained)
     assert caught.value.message.endswith("the weights were written with odd 1.2, and 1.3 is installed")
     assert [str(hint) for hint in caught.value.hint] == [
-        "arguments of block 'odd': gian",
+        "arguments of block 'odd': gian=1",
         f"check out the code of 1.2 in {source}, then pip install -e {source}",
     ]
     assert caplog.messages == []  # no notice says it, too

@@ -11,8 +11,10 @@ import torch
 from support.datasets import tiny
 from support.distributions import install
 from support.jobs import to_train
+from typer.testing import CliRunner
 
 from resnetctl import registry, runs
+from resnetctl.cli.app import app
 from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
@@ -363,7 +365,7 @@ def test_an_objective_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("objective.args.margin=-1", "objective 'odd' refuses its arguments: margin is -1.0, not above 0"),
+        ("objective.args.margin=-1", "objective 'odd' refuses margin=-1.0: margin is -1.0, not above 0"),
         ("objective.args.margn=1", "objective 'odd' cannot use objective.args"),
         ("label_smoothing=0.1", "objective 'odd' takes no label smoothing"),
     ],
@@ -413,7 +415,7 @@ def test_a_policy_of_a_plugin_gets_its_argument_in_a_run(site: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [
-        ("augment.dark=2", "policy 'odd' refuses its arguments: dark is 2.0, not in 0..1"),
+        ("augment.dark=2", "policy 'odd' refuses dark=2.0: dark is 2.0, not in 0..1"),
         ("augment.drak=1", "policy 'odd' cannot use augment.drak"),
         ("augment.dark=deep", "policy 'odd' cannot use augment.dark"),
     ],
@@ -423,6 +425,94 @@ def test_a_wrong_argument_of_a_policy_is_the_users_mistake(site: Path, setting: 
     with pytest.raises(ConfigError, match=re.escape(problem)):
         trained("augment=odd", setting)
     assert not (settings.load().runs_dir / "one").exists()
+
+
+CHOOSY = {  # kind -> code that refuses `level` unless it is its default
+    "block": BLOCK
+    + """
+    def __init__(self, *args, level=DEFAULT, mode="sum", **more):
+        if level != 1:
+            raise ValueError(f"level is {level}, not 1")
+        super().__init__(*args, **more)
+""",
+    "optimizer": """
+import torch
+
+
+def odd(groups, *, lr, level=DEFAULT, mode="sum"):
+    if level != 1:
+        raise ValueError(f"level is {level}, not 1")
+    return torch.optim.SGD(groups, lr=lr)
+""",
+    "schedule": """
+def odd(point, *, level=DEFAULT, mode="sum"):
+    if level != 1:
+        raise ValueError(f"level is {level}, not 1")
+    return 1.0
+""",
+    "objective": """
+from torch.nn import functional as F
+
+
+def odd(logits, targets, *, level=DEFAULT, mode="sum"):
+    if level != 1:
+        raise ValueError(f"level is {level}, not 1")
+    return F.cross_entropy(logits, targets, reduction="none")
+""",
+    "policy": """
+from dataclasses import replace
+from resnetctl.spec import Policy
+
+
+def build(image, num_classes, *, level=DEFAULT, mode="sum"):
+    if level != 1:
+        raise ValueError(f"level is {level}, not 1")
+    return lambda batch: replace(batch, images=batch.images[:, :, : image.size, : image.size])
+
+
+odd = Policy(name="odd", build=build, summary="choosy")
+""",
+}
+CHOICES = {  # kind -> the key of the name, and of the arguments
+    "block": ("model.block", "model.block_args"),
+    "optimizer": ("optim.name", "optim.args"),
+    "schedule": ("schedule.name", "schedule.args"),
+    "objective": ("objective.name", "objective.args"),
+    "policy": ("augment", "augment"),
+}
+
+
+@pytest.mark.parametrize("kind", CHOOSY)
+def test_a_value_error_is_a_refusal_of_the_arguments_that_are_not_the_defaults(site: Path, kind: str) -> None:
+    add_plugin(site, kind, CHOOSY[kind].replace("DEFAULT", "1.0"))
+    key, table = CHOICES[kind]
+    with pytest.raises(ConfigError) as caught:
+        trained(f"{key}=odd", f"{table}.level=2", f"{table}.mode=sum")
+    assert caught.value.message == f"{kind} 'odd' refuses level=2.0: level is 2.0, not 1"
+    assert caught.value.keys == (f"{table}.level",)
+    assert caught.value.where == Setting(f"{table}.level", 2.0)
+    assert any("level=1.0" in str(hint) for hint in caught.value.hint)
+    assert not (settings.load().runs_dir / "one").exists()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CHOOSY if kind != "block"])  # a block may refuse the arch
+def test_a_value_error_with_the_default_arguments_is_a_mistake_of_the_plugin(site: Path, kind: str) -> None:
+    add_plugin(site, kind, CHOOSY[kind].replace("DEFAULT", "3.0"))
+    key, table = CHOICES[kind]
+    for sets in ([], [f"{table}.level=3"]):
+        error = refused(f"{key}=odd", *sets)
+        assert error.message == f"{kind} 'odd' of odd 1.2: ValueError: level is 3.0, not 1"
+        assert re.match(r"odd_plugin\.py:\d+", str(error.where))
+
+
+def test_a_refused_argument_of_a_file_names_its_line(site: Path, tmp_path: Path) -> None:
+    add_plugin(site, "optimizer", CHOOSY["optimizer"].replace("DEFAULT", "1.0"))
+    file = tmp_path / "own.toml"
+    file.write_text('data = "tiny"\n[optim]\nname = "odd"\n[optim.args]\nlevel = 2\n')
+    result = CliRunner().invoke(app, ["train", "--config", str(file)])
+    assert result.exit_code == 2
+    assert "optimizer 'odd' refuses level=2.0" in result.stderr
+    assert "own.toml:5" in "".join(result.stderr.split())
 
 
 def test_an_operation_without_an_exact_kernel_is_named() -> None:
