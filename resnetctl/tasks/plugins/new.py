@@ -15,6 +15,7 @@ from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.registry import KINDS, Kind
 from resnetctl.registry.kinds import NAME as PLACEHOLDER
 from resnetctl.registry.kinds import Scaffold
+from resnetctl.registry.metadata import normal_name
 from resnetctl.report.base import Report
 from resnetctl.system import storage
 
@@ -43,8 +44,8 @@ def create(name: str, kind: Kind, *, parent: Path) -> NewPlugin:
         parent: folder of the new folder; created if missing.
 
     Raises:
-        UsageError: the name is not valid, or a built-in or an importable package has it; the folder exists; the kind
-            has no template.
+        UsageError: the name is not valid, or a built-in, another plugin or an importable package has it; the folder
+            exists; the kind has no template.
     """
     scaffold = KINDS[kind].scaffold
     if scaffold is None:
@@ -72,8 +73,7 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
             f"'{name}' cannot be the name of a distribution and of its package",
             hint="use small letters, digits and single - or _, with a letter first, e.g. my-block",
         )
-    if any(other.name == entry and other.distribution == registry.CORE for other in registry.entries(kind)):
-        raise UsageError(f"'{entry}' is a built-in {kind}, which no plugin can shadow", hint="choose another name")
+    _require_free(entry, kind, distribution=name)
     if getattr(find_spec(package), "origin", None):  # a folder without a module has no origin
         raise UsageError(f"a package '{package}' can already be imported", hint="choose another name")
     suffix = scaffold.suffix
@@ -88,9 +88,34 @@ def _values(name: str, kind: Kind, scaffold: Scaffold) -> dict[str, str]:
         "object": value if value.isidentifier() and not keyword.iskeyword(value) else f"{kind}_{value}",
         "group": KINDS[kind].group,
         "summary": scaffold.summary,
-        "version": __version__,
+        "requirement": f"{registry.CORE}{requirement(__version__)}",
         "use": in_shell(use),
     }
+
+
+def _require_free(entry: str, kind: Kind, *, distribution: str) -> None:
+    """Raise `UsageError` when the core, or another installed plugin, has an entry of this kind and name."""
+    owners = {other.distribution: other for other in registry.entries(kind) if other.name == entry}
+    if registry.CORE in owners:
+        raise UsageError(f"'{entry}' is a built-in {kind}, which no plugin can shadow", hint="choose another name")
+    owners.pop(normal_name(distribution), None)
+    for owner, other in owners.items():
+        raise UsageError(
+            f"'{entry}' is a {kind} of {owner} {other.version}, which is installed: two of one name clash",
+            hint="choose another name",
+        )
+
+
+def requirement(version: str) -> str:
+    """Return the versions of resnetctl that suit a plugin written with `version`, e.g. `>=0.1,<0.2`.
+
+    Before 1.0 a minor version may break things, then a major one.
+    """
+    from packaging.version import Version
+
+    own = Version(version)
+    least = version if own.is_prerelease else f"{own.major}.{own.minor}"
+    return f">={least},<{own.major + 1}" if own.major else f">={least},<0.{own.minor + 1}"
 
 
 def _contents(module: str, template: str, values: dict[str, str]) -> dict[str, str]:

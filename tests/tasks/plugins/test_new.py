@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from support import environments
+from support.distributions import install
 
+from resnetctl import registry
 from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.registry import KINDS, Kind
-from resnetctl.tasks.plugins.new import create
+from resnetctl.tasks.plugins.new import create, requirement
 
 WITH_TEMPLATE = [kind for kind, row in KINDS.items() if row.scaffold is not None]
 
@@ -46,6 +49,40 @@ def test_a_built_in_cannot_be_shadowed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'resnet20' is a built-in arch"):
         create("resnetctl-resnet20", "arch", parent=tmp_path)
     create("resnetctl-resnet20", "policy", parent=tmp_path)
+
+
+def test_a_name_of_another_installed_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+    install(site, "theirs", {"block": {"chgate": "theirs:Chgate"}}, code="")
+    registry.refresh()
+    for name in ("chgate", "resnetctl-chgate"):
+        with pytest.raises(UsageError, match=r"'chgate' is a block of theirs 1\.2, which is installed"):
+            create(name, "block", parent=tmp_path)
+        assert not (tmp_path / name).exists()
+    create("chgate", "policy", parent=tmp_path)
+    registry.refresh()
+
+
+@pytest.mark.parametrize(
+    ("version", "versions"),
+    [
+        ("0.1.0", ">=0.1,<0.2"),
+        ("0.9.3", ">=0.9,<0.10"),
+        ("1.4.2", ">=1.4,<2"),
+        ("0.2.0.dev1", ">=0.2.0.dev1,<0.3"),
+    ],
+)
+def test_a_new_plugin_admits_the_versions_that_break_nothing(version: str, versions: str) -> None:
+    assert requirement(version) == versions
+    assert SpecifierSet(versions).contains(version, prereleases=True)
+
+
+def test_a_new_plugin_requires_what_the_page_shows(tmp_path: Path) -> None:
+    folder = create("fresh", "block", parent=tmp_path).folder
+    (line,) = [one for one in (folder / "pyproject.toml").read_text().splitlines() if one.startswith("dependencies")]
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-plugin.md"
+    assert line in page.read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("name", ["torch", "test", "numpy", "typing-extensions"])
