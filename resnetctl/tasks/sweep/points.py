@@ -1,5 +1,6 @@
 """The runs of a sweep: which values each gets from its file, and the group that they make."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnetctl import rng
+from resnetctl.config.arguments import TABLES
 from resnetctl.config.draft import draft
-from resnetctl.config.layers import Layer, flatten, from_recipe, nest, placed
+from resnetctl.config.layers import Layer, flatten, from_recipe, full_key, nest, placed
 from resnetctl.config.origins import located
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
@@ -21,6 +23,7 @@ from resnetctl.tasks.sweep.asking import suggest
 from resnetctl.tasks.sweep.file import MAX_RUNS, SweepFile
 from resnetctl.tasks.sweep.queued import to_text
 
+LIST = 'method = "list", with a table [[items]] for each setting: it has the arguments that fit its plugin'
 Point = Mapping[str, Any]
 
 
@@ -170,9 +173,26 @@ def config_of(
     made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))
-    with located(made.asked.origins, otherwise=None if sweep is None else f"run {number} of the sweep"):
+    place = None if sweep is None else f"run {number} of the sweep"
+    with located(made.asked.origins, otherwise=place), _advising_list(sweep):
         require_usable(made)
     return made.asked
+
+
+@contextlib.contextmanager
+def _advising_list(sweep: SweepFile | None) -> Iterator[None]:
+    """Add the way out to the error for an argument that varies beside the name of the plugin that does not have it."""
+    try:
+        yield
+    except ConfigError as error:
+        varied = {} if sweep is None or sweep.method == "list" else _choices(sweep.vary)
+        vary = {*map(full_key, varied)}
+        names = {"model.block_args": ("model.block", "model.arch")} | {args: (name,) for _, name, args in TABLES}
+        for key in map(full_key, error.keys):
+            if key in vary and vary.intersection(names.get(key.rpartition(".")[0], ())):
+                error.hint = (*error.hint, LIST)
+                break
+        raise
 
 
 def first_seed(sweep: SweepFile) -> int:

@@ -12,6 +12,7 @@ from resnetctl.errors import ConfigError, UsageError
 from resnetctl.system import settings
 from resnetctl.tasks.sweep.file import SweepFile, read_sweep
 from resnetctl.tasks.sweep.points import (
+    LIST,
     _words,
     ask,
     plan_sweep,
@@ -149,6 +150,24 @@ def test_a_wrong_argument_or_name_of_a_plugin_names_file_and_line(tmp_path: Path
     error = planned(tmp_path / "lr.toml", text)
     assert problem in str(error)
     assert error.where == f"{tmp_path / 'lr.toml'}:3"
+
+
+BLOCKS = "[vary]\nmodel.block = ['se_basic', 'basic']\nmodel.block_args.reduction = [4, 8]"
+
+
+@pytest.mark.parametrize(
+    ("text", "has_way_out"),
+    [
+        (BLOCKS, True),
+        ("[vary]\naugment = ['shift', 'none']\naugment_args.reach = [2, 3]", True),
+        ("[vary]\nschedule.name = ['trapezoid', 'cosine']\nschedule.args.decay = [0.2, 0.3]", True),
+        ("[config]\nmodel.block = 'basic'\n[vary]\nmodel.block_args.reduction = [4, 8]", False),
+        ("method = 'list'\n[[items]]\nmodel.block = 'basic'\nmodel.block_args.reduction = 4", False),
+    ],
+)
+def test_an_argument_beside_a_name_that_varies_is_for_a_list(tmp_path: Path, text: str, has_way_out: bool) -> None:
+    error = planned(tmp_path / "blocks.toml", text)
+    assert (LIST in error.hint) == has_way_out, error
 
 
 @pytest.mark.parametrize(
