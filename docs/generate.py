@@ -83,18 +83,24 @@ def api_page() -> str:
     return NOTE + "\n".join(lines).rstrip() + "\n"
 
 
-def _members(item: type[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _members(item: type[Any]) -> Iterator[tuple[str, "Callable[..., Any] | property"]]:
     """Yield the public methods and properties of a class, with what follows its name in a call."""
     calls = {"__init__": "()", "__call__": " (called)"}
     for name, member in vars(item).items():
         function = member.fget if isinstance(member, property) else member
         is_own = inspect.isfunction(function) and function.__name__ == name  # another name for a method is no member
         if is_own and function.__doc__ and (name in calls or not name.startswith("_")):
-            yield calls.get(name, f".{name}"), function
+            yield calls.get(name, f".{name}"), member
 
 
-def _function(title: str, function: Callable[..., Any], *, depth: int) -> Iterator[str]:
-    """Yield heading, signature as in the source, and docstring of a function."""
+def _function(title: str, member: "Callable[..., Any] | property", *, depth: int) -> Iterator[str]:
+    """Yield heading, signature as in the source, and docstring of a function; of a property its name and type."""
+    if isinstance(member, property):
+        kind = inspect.formatannotation(inspect.signature(member.fget).return_annotation).strip("'")  # type: ignore[arg-type]
+        declared = f"{title.rpartition('.')[2]}: {kind}  # a property"
+        yield from (f"{'#' * depth} {title}", "", "```python", declared, "```", "", *_prose(member.fget), "")
+        return
+    function = member
     source = textwrap.dedent(inspect.getsource(function))
     (node,) = ast.parse(source).body
     assert isinstance(node, ast.FunctionDef)

@@ -37,6 +37,11 @@ class Notice:
     hint: tuple[Hint, ...] = ()
 
 
+@dataclass(frozen=True)
+class Doing(Notice):
+    """A notice that only says what begins now. A screen shows it; nobody needs to know it afterwards."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Progress of work other than training: bytes of a download, images of an import. `total` None: unknown."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from resnetctl import notebook_tables
 from resnetctl.errors import warn_caller
-from resnetctl.facts import EpochTimed, Notice, Started
+from resnetctl.facts import Doing, EpochTimed, Notice, Started
 from resnetctl.hints import in_python
 from resnetctl.spec import Measured
 
@@ -64,16 +64,22 @@ class _Screen:
         self._epochs = 0
 
     def see(self, fact: Fact) -> None:
-        """Draw again after the start and after each epoch."""
+        """Draw again after the start and after each epoch, and say what begins."""
         if isinstance(fact, Started):
             self.title = f"{fact.arch.name} on {fact.config.data}"
             self.rows.clear()  # of the run before, in a sweep
             self._epochs = -(-fact.steps // fact.steps_per_epoch)
         elif isinstance(fact, EpochTimed):
             self.rows.append(self._cells(fact))
+        elif isinstance(fact, Doing):
+            self.say(fact.text)
+            return
         else:
             return
         self.draw()
+
+    def say(self, text: str) -> None:
+        """Show what begins now, where there is room for it."""
 
     def draw(self) -> None:
         """Show the rows."""
@@ -108,6 +114,10 @@ class _Line(_Screen):
         sys.stderr.write(f"\r{text[:room]}\033[K" if sys.stderr.isatty() else f"{text}\n")
         sys.stderr.flush()
 
+    def say(self, text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{text}\033[K\n")
+
     def close(self) -> None:
         if self.title and sys.stderr.isatty():
             sys.stderr.write("\n")
@@ -128,8 +138,8 @@ class _Notebook(_Screen):
 
 
 def told(facts: Iterator[Any], *, progress: bool | None) -> Iterator[Any]:
-    """Yield the facts, show them as `watched`, and warn of notices."""
+    """Yield the facts, show them as `watched`, and warn of notices that matter afterwards."""
     for fact in watched(facts, show=progress):
-        if isinstance(fact, Notice):
+        if isinstance(fact, Notice) and not isinstance(fact, Doing):
             warn_caller("\n  try  ".join([fact.text, *map(in_python, fact.hint)]))
         yield fact

@@ -11,6 +11,8 @@ import pytest
 import resnetctl as rc
 from resnetctl.errors import UsageError
 
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
+
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -86,6 +88,10 @@ def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_call
         "rc.runs(3)",
     ]
     (tmp_path / "good.py").write_text(SCRIPT)
+    for page in ("python-api", "report"):
+        examples = re.findall(r"^```python\n(.*?)^```", (HOW_TO / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
+        code = "\n".join(["# mypy: disable-error-code=name-defined", *examples])  # `numpy_array` stands for an array
+        (tmp_path / f"{page.replace('-', '_')}.py").write_text(code)
     (tmp_path / "wrong.py").write_text("\n".join(["import resnetctl as rc", *wrong]))
     argv = [
         sys.executable,
@@ -95,6 +101,8 @@ def test_mypy_strict_passes_on_a_script_with_every_function_and_finds_wrong_call
         "--config-file=",
         f"--cache-dir={tmp_path}",
         "good.py",
+        "python_api.py",
+        "report.py",
         "wrong.py",
     ]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=tmp_path)

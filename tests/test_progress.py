@@ -12,8 +12,8 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.facts import EpochTimed, Notice, Started, result_of
-from resnetctl.progress import SHOWN, watched
+from resnetctl.facts import Doing, EpochTimed, Notice, Started, result_of
+from resnetctl.progress import SHOWN, told, watched
 from resnetctl.system import settings
 
 
@@ -42,6 +42,19 @@ def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPat
     assert screen.getvalue().count("\n") == 1
     last = screen.getvalue().split("\r")[-1]
     assert "epoch 2/2  learning rate 0.1  train loss 0.500  val accuracy 50.0% *  time 2.0 s" in last
+
+
+def test_what_begins_is_shown_and_is_no_warning(monkeypatch: pytest.MonkeyPatch, recwarn: Any) -> None:
+    def work() -> Iterator[Any]:
+        yield Doing("timing a few steps")
+        yield Notice("5 epochs")
+
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    assert len(list(told(work(), progress=False))) == 2
+    assert screen.getvalue() == ""
+    assert [str(item.message) for item in recwarn] == ["5 epochs"]
+    list(told(work(), progress=None))
+    assert "timing a few steps" in screen.getvalue()
 
 
 def test_a_narrow_terminal_gets_no_line_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from resnetctl import registry
 from resnetctl.data.cards import check_name, derive_name, exists, read_card, store_names
 from resnetctl.errors import DataError, UsageError
-from resnetctl.facts import Notice, Progress
+from resnetctl.facts import Doing, Notice, Progress
 from resnetctl.hints import Call, Hint, Setting, suggest
 from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
@@ -74,7 +74,7 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
         return (yield from _ensure_path(expanded(data), settings))
     plugin, name = registry.get("dataset", data), offered_name(data)
     if name not in store_names(settings.data_dir):
-        yield Notice(text=f"'{data}' is not in the store yet: getting it")
+        yield Doing(f"'{data}' is not in the store yet: getting it")
         yield from fetch_and_store(plugin, name, settings=settings)
     return name
 
@@ -160,7 +160,7 @@ def read_and_store(
     if target.exists() and not options.replace:
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
-    yield Notice(text=f"reading {path}")
+    yield Doing(f"reading {path}")
     if target.exists():
         with contextlib.suppress(DataError):  # what is damaged is replaced all the same
             asked, options = options, options.like(read_card(settings.data_dir, name))
@@ -214,7 +214,7 @@ def _stored(
                 hint="leave this setting out",
             )
         total, shown = len(source.annotated.scenes), f"{source.annotated.format}: {source.annotated.truth}"
-        yield Notice(text=f"{shown} of {counted(len(source.annotated.classes), 'class')}")
+        yield Doing(f"{shown} of {counted(len(source.annotated.classes), 'class')}")
         work = ingest_dense(settings.data_dir, name, source=source, options=options)
     else:
         total = source.total
@@ -273,7 +273,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
 
     name = path_name(path)
     if name not in store_names(settings.data_dir):
-        yield Notice(text=f"adding {path} to the store as '{name}'")
+        yield Doing(f"adding {path} to the store as '{name}'")
         yield from read_and_store(path, name, settings=settings, options=Options())
         return name
     card = read_card(settings.data_dir, name)
@@ -287,7 +287,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
                 Setting("data", name, note="uses the stored images"),
             ],
         )
-    yield Notice(text=f"{path} is in the store as '{name}'")
+    yield Doing(f"{path} is in the store as '{name}'")
     return name
 
 

@@ -15,7 +15,7 @@ from resnetctl.config.layers import to_toml
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.engine.distributed import Team
 from resnetctl.engine.loop import StepResult
-from resnetctl.facts import Notice, TrainFact
+from resnetctl.facts import Doing, Notice, TrainFact
 from resnetctl.hints import Call, Hint, Setting, in_shell
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -117,7 +117,7 @@ def _choose_by_timing(
     request = draft.request
     if not (request.budget or request.tune):
         return job
-    yield Notice("timing a few steps first; the run does not keep them")
+    yield Doing("timing a few steps first; the run does not keep them")
     if request.tune:
         job = yield from tune(job, fresh_state(job, model()))
     if request.budget:

@@ -14,7 +14,7 @@ from resnetctl.engine.average import decay_at, steps_to_reach
 from resnetctl.engine.loop import EpochResult, TrainState
 from resnetctl.engine.metrics import EvalReport, measure
 from resnetctl.engine.schedule import smaller, warmup_steps
-from resnetctl.facts import Notice, Started
+from resnetctl.facts import Doing, Notice, Started
 from resnetctl.hints import Call, Setting
 from resnetctl.runs import RunDir
 from resnetctl.system.machine import cores_granted
@@ -86,7 +86,7 @@ def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:
     """Yield a notice on a run of `seconds` at `rate` images a second, and advice when it takes over an hour."""
     if seconds < SHORT_SECONDS:
         return
-    yield Notice(f"about {rough(seconds)} for the whole run at {rate:,.0f} images/s")
+    yield Doing(f"about {rough(seconds)} for the whole run at {rate:,.0f} images/s")
     if seconds > LONG_SECONDS and job.config.epochs > 10:
         fast = f"trains 10 epochs in about {rough(seconds * 10 / job.config.epochs)}"
         yield Notice("a smaller network or a GPU makes it shorter", hint=(Setting("recipe", "fast", note=fast),))

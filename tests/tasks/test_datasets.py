@@ -14,7 +14,7 @@ from support.toy_dataset import Toy, done, run
 from resnetctl.data.cards import store_names
 from resnetctl.engine.distributed import Team
 from resnetctl.errors import DataError, PeerFailed, UsageError
-from resnetctl.facts import Notice
+from resnetctl.facts import Doing, Notice
 from resnetctl.hints import Call
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets as module
@@ -68,7 +68,7 @@ def test_a_stored_name_whose_folder_changed_has_a_notice(
 def test_ensure_gets_a_plugins_dataset_once(toy: Toy, settings: Settings) -> None:
     name, facts = run(ensure("toy", settings))
     assert name == "toy"
-    assert facts[0] == Notice(text="'toy' is not in the store yet: getting it")
+    assert facts[0] == Doing(text="'toy' is not in the store yet: getting it")
     assert run(ensure("toy", settings)) == ("toy", [])
 
 

@@ -12,7 +12,7 @@ from resnetctl.config.draft import RunRequest
 from resnetctl.config.schema import TrainConfig
 from resnetctl.engine.distributed import Team
 from resnetctl.errors import UsageError
-from resnetctl.facts import EpochTimed, Finished, Notice, Started
+from resnetctl.facts import Doing, EpochTimed, Finished, Notice, Started
 from resnetctl.hints import Setting
 from resnetctl.system import settings
 from resnetctl.training import launch as launching
@@ -77,7 +77,7 @@ def test_threads_are_chosen_before_the_length(monkeypatch: pytest.MonkeyPatch) -
     draft = to_train(dry_run=True, budget=60.0, tune=True)
     facts = list(launch(settled, partial(fresh_model, settled), draft=draft, folder=Path("runs")))
     assert calls == ["threads", "length"]
-    assert facts[0] == Notice("timing a few steps first; the run does not keep them")
+    assert facts[0] == Doing("timing a few steps first; the run does not keep them")
     assert not Path("runs").exists()
 
 

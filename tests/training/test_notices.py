@@ -7,7 +7,7 @@ from support.jobs import job
 
 from resnetctl.engine.loop import EpochResult
 from resnetctl.engine.metrics import EvalReport
-from resnetctl.facts import Notice
+from resnetctl.facts import Doing
 from resnetctl.hints import Setting
 from resnetctl.training import notices as remarking
 from resnetctl.training.job import fresh_model, fresh_state
@@ -149,7 +149,7 @@ def test_a_short_run_gets_no_estimate_and_a_long_one_gets_advice() -> None:
     settled = job("epochs=20")
     assert list(estimate(settled, seconds=20.0, rate=100.0)) == []
     assert list(estimate(settled, seconds=600.0, rate=1000.0)) == [
-        Notice("about 10 min for the whole run at 1,000 images/s")
+        Doing("about 10 min for the whole run at 1,000 images/s")
     ]
     _, advice = estimate(settled, seconds=7200.0, rate=1000.0)
     assert advice.hint == (Setting("recipe", "fast", note="trains 10 epochs in about 60 min"),)

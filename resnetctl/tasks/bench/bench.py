@@ -31,7 +31,7 @@ from resnetctl.engine.predictors import shipped_predictor, torch_predictor
 from resnetctl.engine.schedule import work
 from resnetctl.engine.stopwatch import FEWEST, Spread, Way, interleave, ratios, spread
 from resnetctl.errors import ResnetctlError, UsageError
-from resnetctl.facts import Notice, Progress
+from resnetctl.facts import Doing, Notice, Progress
 from resnetctl.hints import Hint, Setting
 from resnetctl.models.resnet import ResNet, count_params
 from resnetctl.spec import Arch
@@ -104,7 +104,7 @@ def bench(draft: Draft[BenchConfig], settings: Settings, *, compiled: bool = Fal
     began, busy, peak = time.monotonic(), OtherLoad(), PeakMemory()
     if draft.left_out:
         yield Notice(f"bench trains every layer, from scratch: it leaves out {', '.join(draft.left_out)}")
-    yield Notice(f"timing {_named(job.arch)} on {job.store.card.name}, in turns; a minute or so")
+    yield Doing(f"timing {_named(job.arch)} on {job.store.card.name}, in turns; a minute or so")
     with located(draft.asked.origins):
         state = fresh_state(job, fresh_model(job))
     timing = Bench(job=job, timer=TimedSteps(job, state, watch=True), state=state)

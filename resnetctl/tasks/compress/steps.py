@@ -16,7 +16,7 @@ from resnetctl.config.layers import layer, to_toml
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.store import Store, open_store
 from resnetctl.errors import CheckFailed, ResnetctlError, UsageError, WeightsError
-from resnetctl.facts import Notice
+from resnetctl.facts import Doing, Notice
 from resnetctl.hints import Call, Setting, in_shell
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir
@@ -91,7 +91,7 @@ class Steps:
             self.staged.drop(name)
             if self.clock.left <= 0:
                 raise self._out_of_time()
-            yield Notice("choosing what to remove, by importance and measured time")
+            yield Doing("choosing what to remove, by importance and measured time")
             began = time.monotonic()
             made = self._planner.smaller(self.order.cut, limit=limit)
             yield from map(Notice, made.notices)
@@ -110,7 +110,7 @@ class Steps:
         stage = self.staged.stage(name)
         if not stage.config.is_file() or stage.summary() is None:
             self.staged.drop(name)
-            yield Notice("timing the student")
+            yield Doing("timing the student")
             began = time.monotonic()
             seed = self._training(STUDENT_STAGES).config.seed
             student = open_student(order.student, self.header, settings=self.settings, seed=seed)
@@ -148,7 +148,7 @@ class Steps:
             except UsageError as error:
                 raise self._named(error, reserve=reserve) from None
         elif stage.summary() is None:
-            yield Notice(f"{stages.train} goes on")
+            yield Doing(f"{stages.train} goes on")
             yield from self.trainer.resume(stage.path, settings=self.settings)
         return stage
 

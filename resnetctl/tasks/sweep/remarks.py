@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from resnetctl.config.options import fields
@@ -37,7 +38,7 @@ class Remarks:
         said = setting, NUMBER.sub("#", notice.text)
         if said not in self._said:
             self._said.add(said)
-            yield Notice(notice.text, hint=tuple(self._usable(notice)))
+            yield replace(notice, hint=tuple(self._usable(notice)))
 
     def _usable(self, notice: Notice) -> Iterator[Hint]:
         """Yield the hints as flags or as a file says them. Flags of `train` that are no keys are left out."""

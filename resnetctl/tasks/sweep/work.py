@@ -11,7 +11,7 @@ from typing import Any
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import NonFinite, ResnetctlError, Stopped
-from resnetctl.facts import EpochTimed, Notice, TrainFact
+from resnetctl.facts import Doing, EpochTimed, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
@@ -95,7 +95,7 @@ def _quieted(group: Group, trainer: Trainer) -> Trainer:
 
 
 def _with_others(names: list[str]) -> Notice:
-    return Notice(f"other workers train {counted(len(names), 'run')}")
+    return Doing(f"other workers train {counted(len(names), 'run')}")
 
 
 def _pass(
@@ -122,10 +122,10 @@ def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, run
     path = group.path / name
     place = f"run {group.names().index(name) + 1} of {group.total()}"
     if group.run(name).config.is_file():
-        yield Notice(f"{place}: {name} goes on")
+        yield Doing(f"{place}: {name} goes on")
         facts = trainer.resume(path, settings=settings)
     else:
-        yield Notice(f"{place}: {name}")
+        yield Doing(f"{place}: {name}")
         request = RunRequest(name=name, out=group.path)
         asked = draft(TrainConfig, [from_queue(group.config(name))], settings=settings, request=request)
         facts = trainer.start(asked, settings)

@@ -15,7 +15,7 @@ from resnetctl.data.reading.sniff import open_source
 from resnetctl.data.storage.options import Options
 from resnetctl.data.store import open_store
 from resnetctl.errors import DataError, UsageError
-from resnetctl.facts import Notice, Progress
+from resnetctl.facts import Doing, Notice, Progress
 from resnetctl.hints import Call, Setting
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
@@ -33,7 +33,7 @@ def test_add_yields_its_progress(tmp_path: Path, settings: Settings) -> None:
     report, facts = run(add(request(root), settings))
     assert (report.schema, report.name, report.done) == ("resnetctl.data.add/1", "pets", True)
     assert report.card == open_store(settings.data_dir, "pets").card
-    assert facts == [Notice(text=f"reading {root}"), Progress(what="adding pets", done=12, total=12, unit="images")]
+    assert facts == [Doing(text=f"reading {root}"), Progress(what="adding pets", done=12, total=12, unit="images")]
 
 
 def test_add_passes_its_options_to_ingest(tmp_path: Path, settings: Settings) -> None:
