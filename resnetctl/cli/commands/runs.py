@@ -113,7 +113,8 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     if parsed.options.as_json:
         streams.report(report)
         return
-    config = [(short_key(key), *map(toml, values)) for key, values in report.config.items()]
+    used = {key: values for key, values in report.config.items() if key not in report.unused}
+    config = [(short_key(key), *map(toml, values)) for key, values in used.items()]
     results = [
         (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]
@@ -127,7 +128,8 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
         line = in_shell(Call("sweep show", (groups[0],), {"against": groups[1]}))
         streams.say(streams.one_line(f"{line}    compares the groups by their means"))
     if not config:
-        streams.say("The configs are equal")
+        only = f", but for keys that no run uses: {', '.join(report.unused)}" if report.unused else ""
+        streams.say(f"The configs are equal{only}")
     for text in report.plugins:
         streams.say(streams.notice(text))
     if not report.same_val:

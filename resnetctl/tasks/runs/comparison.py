@@ -16,6 +16,11 @@ from resnetctl.tasks.runs.difference import environment_of
 from resnetctl.tasks.runs.listing import details, flat
 
 RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")
+SWITCHES = {  # start of keys -> the key that switches them on, and its value that does not
+    "distill.": ("distill.teacher", ""),
+    "progressive.": ("progressive.initial_scale", 1.0),
+    "augment_after": ("augment_until", 0),
+}
 OF_HEADS = ("primary", "val", "test")
 
 
@@ -26,6 +31,7 @@ class CompareReport(Report):
     Attributes:
         runs: the names.
         config: the values of each config key that differs, by dotted key.
+        unused: the keys of `config` that no run uses, such as `distill.weight` without a teacher.
         data: name and digests of the data, where they differ, by dotted key.
         same_val, same_test: whether all runs that measured val, or test, did so on the same images.
         results: status, epochs, accuracies and seconds.
@@ -40,6 +46,7 @@ class CompareReport(Report):
     same_test: bool
     results: Mapping[str, tuple[Any, ...]]
     plugins: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def chosen(texts: Sequence[str], folder: Path) -> list[RunDir]:
@@ -77,9 +84,11 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
     data = [{key: value for key, value in environment_of(run).items() if key.startswith("data.")} for run in runs]
     digests = {key: tuple(row.get(key) for row in data) for key in dict.fromkeys(key for row in data for key in row)}
     measured = {row["val_images"] for row in rows if row.get("val_top1", row.get("val")) is not None}
+    differing = _differing(columns)
     return CompareReport(
         runs=tuple(row["name"] for row in rows),
-        config=_differing(columns),
+        config=differing,
+        unused=tuple(key for key in differing if _is_off(key, columns)),
         data=_differing(digests),
         same_val=len(measured) < 2,
         same_test=len({row.get("test_images") for row in rows} - {None}) < 2,
@@ -90,6 +99,14 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
         },
         plugins=mixed_plugins(runs),
     )
+
+
+def _is_off(key: str, columns: Mapping[str, tuple[Any, ...]]) -> bool:
+    """Return whether no run uses a key, because what it belongs to is off in all of them."""
+    for start, (switch, off) in SWITCHES.items():
+        if key.startswith(start) and key != switch:
+            return all(value in (None, off) for value in columns.get(switch, ()))
+    return False
 
 
 def _differing(columns: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:

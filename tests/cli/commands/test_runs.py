@@ -110,6 +110,15 @@ def test_plot_writes_curves_and_prints_their_paths(cli: Cli, two_runs: Path) -> 
     assert cli("runs", "plot", "b").code == 2
 
 
+def test_compare_leaves_out_what_no_run_uses(cli: Cli, two_runs: Path) -> None:
+    for name, weight in (("a", 0.9), ("b", 0.5)):
+        (two_runs / name / "config.toml").write_text(f'data = "digits"\n[distill]\nteacher = ""\nweight = {weight}\n')
+    done = cli("runs", "compare", "a", "b")
+    assert "distill" not in done.out
+    assert "The configs are equal, but for keys that no run uses: distill.weight" in done.err
+    assert cli("runs", "compare", "a", "b", "--json").json()["unused"] == ["distill.weight"]
+
+
 def test_show_prints_json(cli: Cli, two_runs: Path) -> None:
     document = cli("runs", "show", "a", "--json").json()
     assert document["schema"] == "resnetctl.runs.show/1"

@@ -33,6 +33,20 @@ def test_only_what_differs_is_shown(tmp_path: Path) -> None:
     assert report.to_json()["schema"] == "resnetctl.runs.compare/1"
 
 
+def test_keys_of_what_is_off_in_all_runs_are_unused(tmp_path: Path) -> None:
+    texts = {
+        "one": 'augment_after = "none"\n[distill]\nteacher = ""\nweight = 0.9\n[progressive]\ndelay_fraction = 0.5\n',
+        "two": 'augment_after = "shift"\n[distill]\nweight = 0.5\n[progressive]\ndelay_fraction = 0.4\n',
+        "three": '[distill]\nteacher = "one"\nweight = 0.5\n[progressive]\ninitial_scale = 0.5\ndelay_fraction = 0.4\n',
+    }
+    one, two, three = (run(tmp_path, name, text) for name, text in texts.items())
+    off = compare([one, two])
+    assert off.unused == ("augment_after", "distill.weight", "progressive.delay_fraction")
+    assert off.config["distill.weight"] == (0.9, 0.5)
+    assert compare([one, three]).unused == ("augment_after",)
+    assert "distill.teacher" in compare([one, three]).config
+
+
 def test_names_patterns_and_groups_stand_for_runs(tmp_path: Path) -> None:
     for name in ("lr-1", "lr-2", "other"):
         run(tmp_path, name, "")
