@@ -101,7 +101,7 @@ def _require_free(entry: str, kind: Kind, *, distribution: str) -> None:
     owners.pop(normal_name(distribution), None)
     for owner, other in owners.items():
         raise UsageError(
-            f"'{entry}' is a {kind} of {owner} {other.version}, which is installed: two of one name clash",
+            f"{owner} {other.version}, which is installed, has the {kind} '{entry}': two of one name clash",
             hint="choose another name",
         )
 

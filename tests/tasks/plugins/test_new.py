@@ -57,7 +57,7 @@ def test_a_name_of_another_installed_plugin_is_refused(tmp_path: Path, monkeypat
     install(site, "theirs", {"block": {"chgate": "theirs:Chgate"}}, code="")
     registry.refresh()
     for name in ("chgate", "resnetctl-chgate"):
-        with pytest.raises(UsageError, match=r"'chgate' is a block of theirs 1\.2, which is installed"):
+        with pytest.raises(UsageError, match=r"theirs 1\.2, which is installed, has the block 'chgate'"):
             create(name, "block", parent=tmp_path)
         assert not (tmp_path / name).exists()
     create("chgate", "policy", parent=tmp_path)
