@@ -1,6 +1,6 @@
 """Verbs of plugins are listed from metadata and imported on use; their failure is an error of the plugin."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,13 @@ def greet(name: str = "you") -> int:
 
 
 @pytest.fixture(autouse=True)
-def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     points = {"shelf": "shelf_plugin:app", "greet": "shelf_plugin:greet", "train": "shelf_plugin:greet"}
     install(tmp_path / "site", "shelf", {"command": points}, code=CODE)
     install(tmp_path / "site", "wrecked", {"command": {"wreck": "wrecked_plugin:app"}}, code="raise SystemExit(0)")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.refresh()
+    yield
     registry.refresh()
 
 
