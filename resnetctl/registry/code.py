@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -25,12 +25,16 @@ def code_digests(distributions: Iterable[str]) -> dict[str, dict[str, str]]:
     return {name: digests for name, digests in found.items() if digests}
 
 
-def edited(recorded: Mapping[str, Digests]) -> list[str]:
+def edited(recorded: Mapping[str, Digests], *, by_process: bool = False) -> list[str]:
     """Return the distributions that are installed with other code than `code_digests` recorded.
 
     A text such as `mine (mine/blocks.py)` names the changed files, where they are known.
+
+    Args:
+        by_process: compare with the code that this process uses, where a file was edited after its import.
     """
-    changes = {name: _changed_files(name, then) for name, then in recorded.items()}
+    digest = _first_digest if by_process else _of_file
+    changes = {name: _changed_files(name, then, digest=digest) for name, then in recorded.items()}
     return [named_files(name, files) for name, files in changes.items() if files is not None]
 
 
@@ -46,15 +50,16 @@ def forget_code() -> None:
     _first_digest.cache_clear()
 
 
-def _changed_files(name: str, then: Digests) -> list[str] | None:
+def _changed_files(name: str, then: Digests, *, digest: Callable[[Path], str]) -> list[str] | None:
     """Return the files that are not as they were; [] if they are not known, None if the code is the same."""
     files = dict(_files(name))
     if not files:
         return None
     if isinstance(then, str):
-        now = _of_all(files)
-        return [] if now and now != then else None
-    return [label for label, digest in then.items() if _of_file(files.get(label)) != digest] or None
+        total = _of_all(files)
+        return [] if total and total != then else None
+    now = {label: digest(files[label]) if label in files else "" for label in then}
+    return [label for label, recorded in then.items() if now[label] != recorded] or None
 
 
 def _of_imported(name: str) -> dict[str, str]:
@@ -69,10 +74,10 @@ def _of_imported(name: str) -> dict[str, str]:
     return digests if all(digests.values()) else {}
 
 
-def _of_file(path: Path | None) -> str:
-    """Return the digest of a file, "" if there is none that can be read."""
+def _of_file(path: Path) -> str:
+    """Return the digest of a file, "" if it cannot be read."""
     try:
-        if path is None or path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             return ""
         return hashlib.sha256(path.read_bytes()).hexdigest()[:HEX]
     except OSError:

@@ -3,7 +3,7 @@
 ::
 
     RUN/  config.toml + config.sources.json   the config, and the origin of each value
-          env.json                            start time, versions and machine
+          env.json                            start time, versions and machine; plugins that changed before a resume
           metrics.jsonl                       one line per epoch, deterministic values only
           timings.jsonl                       one line per epoch, all measured times
           checkpoints/step-000001234.safetensors   the newest two
@@ -30,8 +30,9 @@ from resnetctl.errors import ConfigError, InputError, UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.registry.code import Digests
 from resnetctl.runs.checkpoints import KEPT, Checkpoints
-from resnetctl.runs.log import read_lines, to_document, to_line
+from resnetctl.runs.log import kept_line, read_lines, to_document, to_line
 from resnetctl.runs.summary import checked
+from resnetctl.runs.used_plugins import UsedPlugins, of_epoch, of_step, used_plugins, with_resume
 from resnetctl.system import storage
 
 if TYPE_CHECKING:
@@ -92,20 +93,34 @@ class RunDir:
             problems = error.problems or (error.message,)
             raise ConfigError("the run's config cannot be read", where=str(self.config), problems=problems) from None
 
-    def code(self) -> dict[str, Digests]:
-        """Return the digests of the code of each plugin that the run used; {} if they were not recorded."""
-        recorded = self.environment().get("code")
-        return {
-            str(name): {str(file): str(one) for file, one in digest.items()}
-            if isinstance(digest, dict)
-            else str(digest)
-            for name, digest in (recorded.items() if isinstance(recorded, dict) else ())
-        }
+    def code(self) -> Mapping[str, Digests]:
+        """Return the digests of the code of each plugin that trained the kept weights; {} if they were not recorded."""
+        return self._used().code
 
-    def plugins(self) -> dict[str, str]:
-        """Return the version of each plugin that the run used; {} if they were not recorded."""
-        recorded = self.environment().get("plugins")
-        return {str(name): str(one) for name, one in recorded.items()} if isinstance(recorded, dict) else {}
+    def plugins(self) -> Mapping[str, str]:
+        """Return the version of each plugin that trained the kept weights; {} if they were not recorded."""
+        return self._used().plugins
+
+    def used_plugins(self) -> list[UsedPlugins]:
+        """Return what trained the run, in order: more than one item if a plugin changed before a resume."""
+        return used_plugins(self.environment())
+
+    def plugins_at(self, step: int) -> UsedPlugins:
+        """Return what trained a step of the run; 0: what began it."""
+        return of_step(self.environment(), step)
+
+    def kept_epoch(self) -> int | None:
+        """Return the epoch whose weights are kept, by the log; None before the first one, or if it cannot be read."""
+        from resnetctl.config.layers import from_file
+
+        with contextlib.suppress(InputError, ConfigError):
+            epoch = kept_line(self.metrics(), keep=from_file(self.config).values.get("keep")).get("epoch")
+            return epoch if isinstance(epoch, int) else None
+        return None
+
+    def _used(self) -> UsedPlugins:
+        items = self.used_plugins()
+        return items[0] if len(items) == 1 else of_epoch(items, self.kept_epoch() or items[-1].epoch)
 
     def sources(self) -> dict[str, str]:
         """Return the origin of each config value, by dotted key."""
@@ -192,6 +207,13 @@ class RunDir:
     def save_failure(self, message: str, problems: Sequence[str] = ()) -> None:
         failure = {"schema": "resnetctl.failure/1", "message": message, "problems": list(problems)}
         storage.write(self.path / "failure.json", to_document(failure))
+
+    def save_plugins(self, now: UsedPlugins | None, *, step: int) -> None:
+        """Record which plugins train after `step` steps; None: those that trained before. Writes only a change."""
+        before = self.environment()
+        after = with_resume(before, now, step=step)
+        if before and after != before:
+            storage.write(self.path / "env.json", to_document(after))
 
     def reopen(self) -> None:
         """Delete the summary and the failure, because the run resumes."""

@@ -46,6 +46,12 @@ def to_line(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values) + "\n").encode()
 
 
+def kept_line(metrics: Sequence[Mapping[str, Any]], *, keep: Any) -> Mapping[str, Any]:
+    """Return the line of the epoch whose weights the run has: the best so far or the last; {} before the first."""
+    bests = [line for line in metrics if line.get("best") and keep != "last"]
+    return (bests or [*metrics] or [{}])[-1]
+
+
 def val_key(line: Mapping[str, Any]) -> str:
     """Return the key of the number on val that decides the best epoch, `val_top1` or e.g. `val_map50`; "" without val.
 

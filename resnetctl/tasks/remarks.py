@@ -17,7 +17,9 @@ def on_weights(run: RunDir) -> Iterator[str]:
     elif run.summary() is None:
         yield f"{run.path} is not finished: using its weights so far; resume the run to finish it"
     if names := edited(run.code()):
-        yield f"the code of {' and '.join(names)} was changed since {run.path} was trained: its network may differ"
+        several = len(run.used_plugins()) > 1
+        trained = f"epoch {run.kept_epoch()} of {run.path}, whose weights are kept," if several else str(run.path)
+        yield f"the code of {' and '.join(names)} was changed since {trained} was trained: its network may differ"
 
 
 def on_last(run: RunDir, folder: Path) -> Iterator[str]:

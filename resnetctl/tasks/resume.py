@@ -20,9 +20,10 @@ from resnetctl.engine.loop import TrainState
 from resnetctl.errors import ResnetctlError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
 from resnetctl.hints import Call, Setting
-from resnetctl.registry.code import edited
+from resnetctl.registry.code import code_digests, edited
 from resnetctl.runs import RunDir
 from resnetctl.runs.trackers import trackers_of
+from resnetctl.runs.used_plugins import UsedPlugins
 from resnetctl.system.machine import bf16_instructions
 from resnetctl.system.settings import Settings
 from resnetctl.system.signals import Stop
@@ -102,7 +103,7 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
     yield from _failure(run)
     job, state = _restored(run, _changed(config, run.sources(), change), checkpoints, settings=settings)
     yield from ready(job, state, team=team)
-    code = [f"the code of {name} was changed" for name in edited(run.code())]
+    code = [f"the code of {name} was changed" for name in edited(run.plugins_at(state.step).code)]
     yield from _differences(checkpoints.snapshot, job, code, exact=change.exact, world_size=team.world_size)
     if epochs is not None and epochs != config.epochs and job.steps <= state.step:
         least = state.step // job.steps_per_epoch + 1
@@ -113,6 +114,7 @@ def _go_on(run: RunDir, change: Change, *, settings: Settings, team: Team) -> Fa
         if epochs is not None or change.device is not None:
             yield from _save_config(job, state, run)
         run.truncate(state.epochs)
+        run.save_plugins(_other_plugins(run, job, state), step=state.step)
         for name in checkpoints.corrupt:
             run.checkpoints.drop(name)
     team.agree(is_last=True)
@@ -180,7 +182,7 @@ def _restored(
         checkpoint.restore(state, snapshot)
     except ResnetctlError as error:
         error.where = error.where or str(path)
-        raise explained(error, card_of(snapshot), path=path, code=run.code()) from error
+        raise explained(error, card_of(snapshot), path=path, code=run.plugins_at(snapshot.step).code) from error
     return job, state
 
 
@@ -237,6 +239,15 @@ def _differences(
         )
     if changed:
         yield Notice("the result will not be bit-identical to that of an uninterrupted run: " + ", ".join(changed))
+
+
+def _other_plugins(run: RunDir, job: Job, state: TrainState) -> UsedPlugins | None:
+    """Return the plugins that train from now on; None if they are those that trained to this step, or not recorded."""
+    then, now = run.plugins_at(state.step), job.card({}).plugins.used
+    is_other_version = any(now.get(name, version) != version for name, version in then.plugins.items())
+    if not is_other_version and not edited(then.code, by_process=True):
+        return None
+    return UsedPlugins(epoch=state.epochs + 1, step=state.step, plugins=dict(now), code=code_digests(now))
 
 
 def _save_config(job: Job, state: TrainState, run: RunDir) -> Iterator[Notice]:

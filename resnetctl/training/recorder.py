@@ -7,9 +7,10 @@ same facts with a recorder that writes nothing.
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from resnetctl.facts import EpochTimed, Finished, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir
-from resnetctl.spec import Calibration, Measured
+from resnetctl.spec import Calibration, Measured, Plugins
 from resnetctl.system.signals import StopNow
 from resnetctl.training.dense import chosen_thresholds
 from resnetctl.training.failure import explain, mark
@@ -110,7 +111,12 @@ class Recorder:
         if self._step != state.step:
             self.save(state)
         self._run.save_weights(
-            shipped(self._job, state, calibration=calibrated(self._job, state, path=self._run.weights))
+            shipped(
+                self._job,
+                state,
+                calibration=calibrated(self._job, state, path=self._run.weights),
+                versions=self._run.plugins(),
+            )
         )
         summary = _summary(self._run, self._job, state)
         self._run.save_summary(summary)
@@ -202,14 +208,28 @@ def checkpoint_bytes(job: Job, state: TrainState, *, world_size: int = 1) -> byt
     return checkpoint.to_bytes(state, card, world_size=world_size)
 
 
-def shipped(job: Job, state: TrainState, *, calibration: Calibration | None = None) -> bytes:
-    """Return the bytes of model.safetensors: the weights of the best epoch on val, or of the last epoch."""
+def shipped(
+    job: Job,
+    state: TrainState,
+    *,
+    calibration: Calibration | None = None,
+    versions: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    """Return the bytes of model.safetensors: the weights of the best epoch on val, or of the last epoch.
+
+    `versions` are those of the plugins that trained this epoch, where a plugin may have changed before a resume.
+    """
     last = _ships_last(job)
     metrics: dict[str, float] = {"epoch": state.epochs if last else state.best.epoch}
     if not last:
         metrics[f"val_{job.primary}"] = state.best.top1
         metrics |= {"val_loss": state.best.loss} if job.head is None else {}
-    return to_bytes(_shipped_state(job, state), job.card(metrics, calibration=calibration))
+    card = job.card(metrics, calibration=calibration)
+    plugins = Plugins(
+        required={name: versions.get(name, version) for name, version in card.plugins.required.items()},
+        used={name: versions.get(name, version) for name, version in card.plugins.used.items()},
+    )
+    return to_bytes(_shipped_state(job, state), replace(card, plugins=plugins))
 
 
 def calibrated(job: Job, state: TrainState, *, path: Path) -> Calibration | None:

@@ -9,7 +9,8 @@ import pytest
 from resnetctl.errors import ConfigError
 from resnetctl.runs.folder import RunDir
 from resnetctl.runs.group import Group
-from resnetctl.runs.plugins import changed_since, mixed_plugins, require_same_plugins
+from resnetctl.runs.plugins import changed_since, changed_within, mixed_plugins, require_same_plugins
+from resnetctl.runs.used_plugins import UsedPlugins
 
 
 def run(folder: Path, name: str, version: str, code: Any = None) -> RunDir:
@@ -57,3 +58,34 @@ def test_what_changed_since_is_said_once_a_plugin(tmp_path: Path, monkeypatch: p
     assert changed_since(runs) == ["own: 0.1 in 2, 0.2 now"]
     with pytest.raises(ConfigError, match="more runs would mix both"):
         require_same_plugins(Group(tmp_path))
+
+
+def test_a_change_before_a_resume_is_named_with_its_runs_and_epoch(tmp_path: Path) -> None:
+    runs = [run(tmp_path, str(number), "0.1", {"own/blocks.py": "1", "own/old.py": "1"}) for number in range(5)]
+    later = {"own/blocks.py": "2"}, {"own/blocks.py": "1", "own/new.py": "1"}
+    for one, code in zip(runs, [*later, {"own/blocks.py": "2"}], strict=False):
+        one.save_plugins(UsedPlugins(epoch=3, step=8, plugins={"own": "0.1"}, code={"own": code}), step=8)
+    runs[3].save_plugins(UsedPlugins(epoch=2, step=4, plugins={"own": "0.2"}, code={}), step=4)
+    assert changed_within(runs) == (
+        "0, 2 trained with other code of own (own/blocks.py) from epoch 3 on",
+        "1 trained with other code of own from epoch 3 on",
+        "3 trained with own 0.2 instead of 0.1 from epoch 2 on",
+    )
+
+
+def test_runs_with_one_name_in_two_folders_are_named_by_their_paths(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+    runs = [run(folder, "0", "0.1", digest) for folder, digest in zip(folders, "12", strict=True)]
+    one, other = (str(each.path) for each in runs)
+    assert mixed_plugins(runs) == (f"the runs were trained with different code of own: {one}; {other}",)
+
+
+def test_runs_of_groups_are_named_with_their_group(tmp_path: Path) -> None:
+    runs = []
+    for name, digest in (("start", "1"), ("half", "2")):
+        (tmp_path / name / "queue").mkdir(parents=True)
+        (tmp_path / name / "sweep.json").write_text("{}")
+        runs.append(run(tmp_path / name, "0-seed0", "0.1", digest))
+    assert mixed_plugins(runs) == ("the runs were trained with different code of own: start/0-seed0; half/0-seed0",)

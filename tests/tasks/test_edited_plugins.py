@@ -27,9 +27,11 @@ from resnetctl.tasks import targets
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs.comparison import compare
+from resnetctl.tasks.runs.difference import diff
 from resnetctl.tasks.sweep.results import show
 from resnetctl.tasks.sweep.seeds import plan_seeds
 from resnetctl.tasks.sweep.work import work
+from resnetctl.weights.file import read_header
 
 BLOCK = """
 from resnetctl.blocks import BasicBlock
@@ -131,12 +133,12 @@ def test_a_group_does_not_mix_two_versions_of_a_plugin_without_a_word(site: Path
     if what == "code":
         (site / "odd_block.py").write_text(f"{BLOCK}\n    scale = 2\n")
         change = "the code of odd (odd_block.py) was changed since 0-seed0 was trained"
-        mixed = "the runs were trained with different code of odd (odd_block.py): 0-seed0; 1-seed1"
+        mixed = "the runs were trained with different code of odd (odd_block.py): g/0-seed0; g/1-seed1"
     else:
         info = site / "odd-1.2.dist-info"
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.3\n")
         change = "odd: 1.2 in 0-seed0, 1.3 now"
-        mixed = "the runs were trained with different versions of odd: 1.2 for 0-seed0; 1.3 for 1-seed1"
+        mixed = "the runs were trained with different versions of odd: 1.2 for g/0-seed0; 1.3 for g/1-seed1"
     renew()
     with pytest.raises(ConfigError, match="more runs would mix both") as caught:
         planned(seeds=3)
@@ -158,3 +160,90 @@ def test_a_process_keeps_the_digest_of_the_code_that_it_imported(site: Path) -> 
     assert one.code() == two.code()
     renew()
     assert run("model.block=odd", name="three").code() != one.code()
+
+
+EDITED = f"{BLOCK}\n    scale = 2\n"
+CHANGED = "the code of odd (odd_block.py) was changed since"
+
+
+def rewrite(site: Path, code: str = BLOCK, *, version: str = "1.2") -> None:
+    """Give the plugin `odd` another code and version."""
+    (site / "odd_block.py").write_text(code)
+    (site / "odd-1.2.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd\nVersion: {version}\n")
+    renew()
+
+
+def about_code(run: RunDir) -> list[str]:
+    return [text for text in targets.resolve(str(run.path), settings.load()).notices if "code" in text]
+
+
+def keep(run: RunDir, epoch: int) -> None:
+    """Write into the log that this epoch was the best one."""
+    lines = [{**line, "best": line["epoch"] == epoch} for line in run.metrics()]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("options", [["keep=last"], []])
+def test_a_resumed_run_knows_which_code_trained_the_weights_that_it_keeps(site: Path, options: list[str]) -> None:
+    two = run("model.block=odd", "epochs=2", *options, name="two")
+    before = two.environment()
+    rewrite(site, EDITED)
+    texts = notice_texts(resume(str(two.path), epochs=4, settings=settings.load()))
+    assert "the code of odd (odd_block.py) was changed" in texts
+    assert {key: value for key, value in two.environment().items() if key != "resumes"} == before
+    assert [(item.epoch, item.step) for item in two.used_plugins()] == [(1, 0), (3, 2 * two.metrics()[0]["step"])]
+    if not options:
+        keep(two, 4)
+    assert about_code(two) == []
+    rewrite(site)
+    kept = f"{CHANGED} epoch 4 of {two.path}, whose weights are kept, was trained: its network may differ"
+    assert about_code(two) == [kept]
+    if not options:
+        keep(two, 2)
+        assert about_code(two) == []
+        rewrite(site, EDITED)
+        assert about_code(two) == [kept.replace("epoch 4", "epoch 2")]
+
+
+def test_a_resume_records_no_code_while_it_is_the_same(site: Path) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    before = (one.path / "env.json").read_bytes()
+    list(resume(str(one.path), epochs=2, settings=settings.load()))
+    assert (one.path / "env.json").read_bytes() == before
+
+
+def test_a_second_resume_compares_with_the_code_of_the_checkpoint(site: Path) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    rewrite(site, EDITED)
+    list(resume(str(one.path), epochs=2, settings=settings.load()))
+    assert "odd_block.py" not in notice_texts(resume(str(one.path), epochs=3, settings=settings.load()))
+    assert [item.epoch for item in one.used_plugins()] == [1, 2]
+    rewrite(site)
+    assert "odd_block.py" in notice_texts(resume(str(one.path), epochs=4, settings=settings.load()))
+    assert [item.epoch for item in one.used_plugins()] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_runs_that_changed_code_before_a_resume_say_from_which_epoch_on(site: Path, version: str) -> None:
+    group = planned(seeds=2)
+    worked(group)
+    one, other = (group.run(name) for name in group.names())
+    rewrite(site, EDITED, version=version)
+    list(resume(str(one.path), epochs=2, settings=settings.load()))
+    what = "other code of odd (odd_block.py)" if version == "1.2" else "odd 1.3 instead of 1.2"
+    text = f"g/0-seed0 trained with {what} from epoch 2 on"
+    assert diff(one, other).plugins == (text,)
+    assert text in compare([one, other]).plugins
+    assert text in "\n".join(show(group).plugins)
+
+
+@pytest.mark.parametrize(("kept", "version"), [(1, "1.2"), (2, "1.3")])
+def test_the_weights_name_the_version_that_trained_their_epoch(
+    site: Path, monkeypatch: pytest.MonkeyPatch, kept: int, version: str
+) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    rewrite(site, version="1.3")
+    monkeypatch.setattr(RunDir, "kept_epoch", lambda self: kept)
+    list(resume(str(one.path), epochs=2, settings=settings.load()))
+    plugins = read_header(one.weights).card.plugins
+    assert (plugins.required, plugins.used) == ({"odd": version}, {"odd": version})

@@ -358,7 +358,7 @@ def test_a_process_that_is_not_the_writer_reads_the_run_and_changes_nothing() ->
 
 def test_an_edit_of_a_plugins_code_is_said_and_refused_by_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     run(name="first")
-    monkeypatch.setattr("resnetctl.tasks.resume.edited", lambda recorded: ["own-block"])
+    monkeypatch.setattr("resnetctl.tasks.resume.edited", lambda recorded, **how: ["own-block"])
     facts = list(resume("first", settings=settings.load(), epochs=4))
     assert "run: the code of own-block was changed" in "\n".join(
         fact.text for fact in facts if isinstance(fact, Notice)

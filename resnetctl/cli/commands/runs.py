@@ -169,6 +169,8 @@ def diff(parsed: Parsed[RunsDiffOptions]) -> None:
             tables.table([name, *report.runs], [(key, *map(toml, values)) for key, values in pairs.items()])
     streams.result("")
     streams.result(parted(report.curves))
+    for text in report.plugins:
+        streams.say(streams.notice(text))
     if report.curves.numbers:
         numbers = report.curves.numbers.items()
         tables.table(["number", *report.runs], [(key, *short(*values)) for key, values in numbers])

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from resnetctl.config.layers import flatten, from_file
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir
+from resnetctl.runs.plugins import changed_within
 from resnetctl.tasks.runs.listing import sources
 
 VERSIONS, MACHINE, DATA = ("resnetctl", "python", "packages", "plugins", "code"), ("platform", "machine"), ("data",)
@@ -48,6 +49,7 @@ class DiffReport(Report):
         config: the keys that differ, with both values and origins.
         versions, machine, data: what `env.json` has in two values, by dotted key; digests of the splits are in `data`.
         curves: how far the curves are equal.
+        plugins: a sentence for each change of a plugin before a run was resumed.
     """
 
     schema: ClassVar[str] = "resnetctl.runs.diff/1"
@@ -57,6 +59,7 @@ class DiffReport(Report):
     machine: Mapping[str, Pair]
     data: Mapping[str, Pair]
     curves: Parting
+    plugins: tuple[str, ...] = ()
 
 
 def diff(one: RunDir, other: RunDir) -> DiffReport:
@@ -71,6 +74,7 @@ def diff(one: RunDir, other: RunDir) -> DiffReport:
         machine=_below(environment, MACHINE),
         data=_below(environment, DATA),
         curves=parting(one.metrics(), other.metrics()),
+        plugins=changed_within([one, other]),
     )
 
 

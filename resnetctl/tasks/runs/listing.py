@@ -19,7 +19,7 @@ from resnetctl.errors import ResnetctlError, UsageError
 from resnetctl.hints import Setting, closest
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
-from resnetctl.runs.log import val_key
+from resnetctl.runs.log import kept_line, val_key
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
 TITLES = {  # of columns on the screen, as keys for sorting and choosing
@@ -182,7 +182,7 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
     summary, failure, metrics, origins = run.summary(), run.failure(), run.metrics(), sources(run)
     config = from_file(run.config).values
     primary = next((key.removeprefix("val_") for line in metrics if (key := val_key(line))), "top1")
-    kept = _kept(metrics, keep=config.get("keep"))
+    kept = kept_line(metrics, keep=config.get("keep"))
     on_test = _on_test(run, primary, config=config, epoch=kept.get("epoch"))
     numbers = {"val": kept.get(f"val_{primary}"), "test": on_test}
     recipes = [origin.removeprefix("recipe ") for origin in origins.values() if origin.startswith("recipe ")]
@@ -216,12 +216,6 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the main figures of a report in `eval/`."""
     own = ("top1", "balanced_accuracy", "loss") if "primary" not in report else ("primary", str(report["primary"]))
     return {key: report.get(key) for key in ("data", "split", *own, "count", "interval", "epoch")}
-
-
-def _kept(metrics: Sequence[Mapping[str, Any]], *, keep: Any) -> Mapping[str, Any]:
-    """Return the line of the epoch whose weights the run has: the best so far or the last; {} before the first."""
-    bests = [line for line in metrics if line.get("best") and keep != "last"]
-    return (bests or [*metrics] or [{}])[-1]
 
 
 def _on_test(run: RunDir, name: str, *, config: Mapping[str, Any], epoch: Any) -> Any:

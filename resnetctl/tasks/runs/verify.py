@@ -152,7 +152,13 @@ class _Checker:
         now = {**installed(then), **here, "threads": then.get("threads")}
         missing = self.missing()
         changed = differences({key: value for key, value in then.items() if key not in missing}, now)
-        return [*changed, *(f"the code of {name} was changed" for name in edited(self.run.code()))]
+        return [
+            *changed,
+            *(
+                f"the code of {name} was changed"
+                for name in edited(self.run.plugins_at(self.newest.snapshot.step).code)
+            ),
+        ]
 
     def missing(self) -> dict[str, str]:
         """Return name and version of each plugin that the run used and that is not installed."""
