@@ -148,7 +148,7 @@ def test_a_group_does_not_mix_two_versions_of_a_plugin_without_a_word(site: Path
     assert len(group.names()) == 2
     assert show(group).plugins == ()
     assert change in notice_texts(worked(group))
-    assert show(group).plugins == (f"{group.path}: {mixed}",)
+    assert show(group).plugins == (mixed,)
     assert compare([group.run(name) for name in group.names()]).plugins == (mixed,)
     assert worked(group) == []  # nothing is left to train
 
@@ -234,7 +234,7 @@ def test_runs_that_changed_code_before_a_resume_say_from_which_epoch_on(site: Pa
     text = f"g/0-seed0 trained with {what} from epoch 2 on"
     assert diff(one, other).plugins == (text,)
     assert text in compare([one, other]).plugins
-    assert text in "\n".join(show(group).plugins)
+    assert text in show(group).plugins
 
 
 @pytest.mark.parametrize(("kept", "version"), [(1, "1.2"), (2, "1.3")])

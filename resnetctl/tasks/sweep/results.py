@@ -71,8 +71,8 @@ class AgainstGroup(Card):
 class SweepReport(Report):
     """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`.
 
-    `against` is the comparison with another group, if it was asked for. `plugins` says of which plugins the runs of a
-    group used several versions, or other code.
+    `against` is the comparison with another group, if it was asked for. `plugins` says of which plugins the runs used
+    several versions, or other code: those of the group, and those of both groups in a comparison.
     """
 
     schema: ClassVar[str] = "resnetctl.sweep.show/1"
@@ -131,7 +131,7 @@ def show(group: Group) -> SweepReport:
             )
             for place, (values, seeds) in enumerate(ranked)
         ),
-        plugins=tuple(f"{group.path}: {text}" for text in mixed_plugins(runs_in(group.path))),
+        plugins=mixed_plugins(runs_in(group.path)),
     )
 
 
@@ -163,7 +163,8 @@ def compared(group: Group, other: Group) -> SweepReport:
         raise UsageError(str(error), where=few, hint=hint) from None
     names = (best[0].label, best[1].label)
     against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds, best=best[1])
-    return replace(reports[0], against=against, plugins=reports[0].plugins + reports[1].plugins)
+    plugins = mixed_plugins([*runs_in(group.path), *runs_in(other.path)])
+    return replace(reports[0], against=against, plugins=plugins)
 
 
 def _data(group: Group) -> str:

@@ -84,8 +84,30 @@ def test_a_comparison_says_which_of_the_two_groups_mixes_versions_of_a_plugin(tm
         environment = {"plugins": {"own": f"0.{number // 2}"}}
         (groups[1].run(name).path / "env.json").write_text(json.dumps(environment))
     (text,) = compared(*groups).plugins
-    assert text.startswith(f"{groups[1].path}: the runs were trained with different versions of own: 0.0 for 0-seed0")
+    assert (
+        text == "the runs were trained with different versions of own: 0.0 for b/0-seed0, b/1-seed1; 0.1 for b/2-seed2"
+    )
     assert compared(*groups).to_json()["plugins"] == [text]
+
+
+@pytest.mark.parametrize(
+    ("key", "what", "parts"),
+    [
+        ("plugins", "versions of own", ("1 for a/0-seed0, a/1-seed1, a/2-seed2", "2 for b/0-seed0, b/1-seed1")),
+        ("code", "code of own", ("a/0-seed0, a/1-seed1, a/2-seed2", "b/0-seed0, b/1-seed1")),
+    ],
+)
+def test_a_comparison_says_that_two_groups_used_different_plugins(
+    tmp_path: Path, key: str, what: str, parts: tuple[str, str]
+) -> None:
+    groups = [finished(tmp_path, name, [0.95, 0.96, 0.94]) for name in ("a", "b")]
+    for version, group in zip("12", groups, strict=True):
+        for name in group.names():
+            environment = {"plugins": {"own": "1"}} | {key: {"own": version}}
+            (group.run(name).path / "env.json").write_text(json.dumps(environment))
+    assert [show(group).plugins for group in groups] == [(), ()]
+    text = f"the runs were trained with different {what}: {parts[0]}; {parts[1]}, b/2-seed2"
+    assert compared(*groups).plugins == (text,)
 
 
 def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) -> None:
