@@ -27,7 +27,8 @@ class Bundle:
         onnx: an ONNX file that passed the gate.
         input: what the ONNX file takes: `float` images in 0..1 (B, C, S, S), or `raw` pictures, uint8 (B, H, W, C).
         weights: the weights file, safetensors with the parameter names of the arch.
-        evals: the reports of `eval` in the run, by dataset and split; empty for a weights file without a run.
+        evals: the reports of `eval` in the run, by dataset and split; empty for a weights file without a run. A name
+            that ends with `other-code` is of a network whose plugin was edited after the training.
         assets: a folder of the user with files of other programs that the exporter needs; None: it has its own.
     """
 

@@ -12,6 +12,7 @@ MAX_FILES = 2000
 MAX_BYTES = 1 << 22  # of one file
 HEX = 16
 SHOWN = 3  # names of files
+OTHER_CODE = "other-code"  # ends the name of a report of `eval` whose plugins had other code than trained the weights
 Digests = Mapping[str, str] | str  # by file; runs of an earlier version have one of all files together
 
 

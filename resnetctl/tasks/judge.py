@@ -106,10 +106,13 @@ class Judge:
     def _pass(
         self, key: str, count: int, batches: Iterator[tuple[Images, Labels]], *, has_features: bool = True
     ) -> Evidence:
-        """Return the stored pass of this key, or run one and store it in the run."""
+        """Return the stored pass of this key, or run one and store it in the run.
+
+        A network whose code was changed since is another one: its passes are not stored, and not read.
+        """
         name = f"{self.weights[:HEX]}-{hashlib.sha256(key.encode()).hexdigest()[:HEX]}"
         name += ("-onnx" if self.target.kind == "onnx" else "") + ("-raw" if self.as_stored else "")
-        run = self.target.run
+        run = None if self.target.edited else self.target.run
         if run is not None and run.pass_file(name).is_file():
             stored = from_bytes(run.pass_file(name).read_bytes(), count=count, classes=len(self.card.classes))
             if stored is not None:

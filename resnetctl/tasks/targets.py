@@ -16,6 +16,7 @@ from resnetctl.engine.hardware.precision import Precision, pick_precision
 from resnetctl.engine.hardware.threads import pick_threads
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError, WorkFailed
 from resnetctl.hints import Call, Setting
+from resnetctl.registry.code import OTHER_CODE, edited
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Outcome = TypeVar("Outcome", bound=Measurement)
 MANY = 128  # images a core: two batches
+OWN_REPORT = "the report is a file of its own: these are not the numbers of the code that trained the weights"
 PICKLES = (".pth", ".pt", ".th", ".bin", ".ckpt")
 
 
@@ -53,6 +55,14 @@ class Target:
         """The header of a weights file, parsed once, with what its run knows of plugins. Raises `WeightsError`."""
         header = read_header(self.path)
         return header if self.run is None else replace(header, code=self.run.code())
+
+    @cached_property
+    def edited(self) -> list[str]:
+        """The plugins that the network needs and that have other code than when the run trained its weights."""
+        if self.run is None or self.kind == "onnx":
+            return []
+        needed = self.header.card.plugins.required
+        return edited({name: digests for name, digests in self.run.code().items() if name in needed})
 
     @cached_property
     def exported(self) -> OnnxCard:
@@ -311,14 +321,16 @@ def _of_file(path: Path) -> Target:
     is_onnx = path.suffix == ".onnx"
     run = RunDir(path.parent.parent if is_onnx else path.parent)
     own = (run.onnx.name, run.raw_onnx.name) if is_onnx else (run.weights.name,)
-    inside = run.config.is_file() and path.name in own
-    return Target(kind="onnx" if is_onnx else "weights", path=path, run=run if inside else None)
+    if not (run.config.is_file() and path.name in own):
+        return Target(kind="onnx" if is_onnx else "weights", path=path)
+    told = () if is_onnx else tuple(remarks.on_weights(run))
+    return Target(kind="onnx" if is_onnx else "weights", path=path, run=run, notices=told)
 
 
 def write_outcome(outcome: Outcome, target: Target, *, variant: str = "") -> Outcome:
     """Write the numbers into the run's folder. An error waits until they are shown: they matter more.
 
-    A `variant` of the measurement has a file of its own.
+    A `variant` of the measurement has a file of its own, and so has one of a network whose code was changed.
     """
     if target.run is None:
         return outcome
@@ -326,6 +338,9 @@ def write_outcome(outcome: Outcome, target: Target, *, variant: str = "") -> Out
     if target.kind == "onnx":
         name += "-onnx" if target.path.name == target.run.onnx.name else "-onnx-raw"
     name += variant and f"-{variant}"
+    if target.edited:
+        name += f"-{OTHER_CODE}"
+        outcome = replace(outcome, notices=(*outcome.notices, OWN_REPORT))
     try:
         written = target.run.write_eval(name, outcome.to_json())
     except (UsageError, WorkFailed) as error:

@@ -24,10 +24,12 @@ from resnetctl.runs import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.system import settings
 from resnetctl.tasks import targets
+from resnetctl.tasks.evaluate import EvalOutcome, evaluate
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs.comparison import compare
 from resnetctl.tasks.runs.difference import diff
+from resnetctl.tasks.runs.listing import details, facts
 from resnetctl.tasks.sweep.results import show
 from resnetctl.tasks.sweep.seeds import plan_seeds
 from resnetctl.tasks.sweep.work import work
@@ -163,6 +165,7 @@ def test_a_process_keeps_the_digest_of_the_code_that_it_imported(site: Path) -> 
 
 
 EDITED = f"{BLOCK}\n    scale = 2\n"
+ZERO = f"{BLOCK}\n    def forward(self, images):\n        return 0 * super().forward(images)\n"
 CHANGED = "the code of odd (odd_block.py) was changed since"
 
 
@@ -247,3 +250,57 @@ def test_the_weights_name_the_version_that_trained_their_epoch(
     list(resume(str(one.path), epochs=2, settings=settings.load()))
     plugins = read_header(one.weights).card.plugins
     assert (plugins.required, plugins.used) == ({"odd": version}, {"odd": version})
+
+
+def test_a_weights_file_in_its_run_has_the_notice_of_the_run(site: Path) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    assert targets.resolve(one.weights, settings.load()).notices == ()
+    rewrite(site, EDITED)
+    assert about_code(one) == [f"{CHANGED} {one.path} was trained: its network may differ"]
+    assert list(targets.resolve(one.weights, settings.load()).notices) == about_code(one)
+
+
+def measured(target: Path) -> EvalOutcome:
+    outcome = evaluate(target, settings=settings.load())
+    assert isinstance(outcome, EvalOutcome)
+    return outcome
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_the_accuracy_of_other_code_does_not_stand_as_that_of_the_run(site: Path, is_file: bool) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    rewrite(site, ZERO)
+    target = one.weights if is_file else one.path
+    outcome = measured(target)
+    assert outcome.written == one.path / "eval" / "tiny-test-other-code.json"
+    assert targets.OWN_REPORT in outcome.notices
+    assert targets.OWN_REPORT in json.loads(outcome.written.read_text())["notices"]
+    assert facts(one)["test_top1"] is None
+    rewrite(site)
+    right = measured(target)
+    assert targets.OWN_REPORT not in right.notices
+    assert facts(one)["test_top1"] == right.report.top1
+    rewrite(site, ZERO)
+    assert measured(target).report.loss != right.report.loss
+    assert facts(one)["test_top1"] == right.report.top1
+    assert details(one)["evals"].keys() == {"tiny-test", "tiny-test-other-code"}
+
+
+def test_a_plugin_that_the_network_does_not_need_leaves_its_report_as_it_is(site: Path) -> None:
+    one = run("epochs=1", name="one")
+    environment = one.environment() | {"plugins": {"odd": "1.2"}, "code": {"odd": {"odd_block.py": "of another day"}}}
+    (one.path / "env.json").write_text(json.dumps(environment))
+    assert measured(one.path).written == one.path / "eval" / "tiny-test.json"
+
+
+def test_a_report_neither_stores_nor_reads_the_outputs_of_other_code(site: Path) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    rewrite(site, ZERO)
+    wrong = rc.report(str(one.path), quick=True)
+    assert not (one.path / "report").exists()
+    rewrite(site)
+    right = rc.report(str(one.path), quick=True)
+    assert right.accuracy.loss != wrong.accuracy.loss
+    assert any((one.path / "report").iterdir())
+    rewrite(site, ZERO)
+    assert rc.report(str(one.path), quick=True).accuracy == wrong.accuracy

@@ -16,6 +16,7 @@ from resnetctl.engine.predictors import torch_predictor
 from resnetctl.errors import CheckFailed, UsageError
 from resnetctl.exporting import Bundle, Predict
 from resnetctl.hints import Setting
+from resnetctl.registry.code import OTHER_CODE
 from resnetctl.spec import Calibration, WeightsCard
 from resnetctl.weights.file import load_model
 from resnetctl.wording import counted
@@ -161,7 +162,8 @@ def _calibration(calibration: Calibration | None) -> str:
 
 def _accuracy(evals: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a line for each dataset and split, and what `eval` remarked; an ONNX file has the accuracy of its run."""
-    plain = [report for report in evals.values() if report.get("tta", "none") == "none"]  # of the weights alone
+    own = [report for name, report in evals.items() if not name.endswith(OTHER_CODE)]
+    plain = [report for report in own if report.get("tta", "none") == "none"]  # of the weights alone
     known = {(report["data"], report["split"]): report for report in plain if report.keys() >= FIGURES}
     return "".join(
         f"Accuracy on {_code(data)}, {split}: {report['top1']:.2%} of {counted(report['count'], 'image')}, "

@@ -125,10 +125,12 @@ def test_the_model_card_has_accuracy_interval_and_looks(tmp_path: Path) -> None:
     described, model = resnet18()
     flipped = EVAL | {"tta": "flip", "top1": 0.99}  # another number than that of the weights alone, but a look
     evals = {"pets-test": EVAL, "pets-test-onnx": EVAL, "pets-test-flip": flipped, "mine": {"split": "val"}}
+    evals |= {"pets-test-other-code": EVAL | {"top1": 0.1}}
     text = model_card(bundle(tmp_path, described, model, evals=evals))
     assert text.count("Accuracy on `pets`, test: 90.00% of 50 images, 95 % interval 80.00% to 95.00%.") == 1
-    assert "Looks at a test split, as reports in the run: 3." in text
+    assert "Looks at a test split, as reports in the run: 4." in text
     assert "99.00%" not in text
+    assert "10.00%" not in text
     assert "timm's transform differs" in text
     assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in text
     for heading in ("Intended use", "Data and accuracy", "Preprocessing", "Licence"):
