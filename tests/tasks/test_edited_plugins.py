@@ -215,6 +215,13 @@ def test_a_resume_records_no_code_while_it_is_the_same(site: Path) -> None:
     assert (one.path / "env.json").read_bytes() == before
 
 
+def test_a_process_that_imported_the_old_code_trains_with_it_and_records_nothing(site: Path) -> None:
+    one = run("model.block=odd", "epochs=1", name="one")
+    (site / "odd_block.py").write_text(EDITED)  # not imported again
+    list(resume(str(one.path), epochs=2, settings=settings.load()))
+    assert len(one.used_plugins()) == 1
+
+
 def test_a_second_resume_compares_with_the_code_of_the_checkpoint(site: Path) -> None:
     one = run("model.block=odd", "epochs=1", name="one")
     rewrite(site, EDITED)
