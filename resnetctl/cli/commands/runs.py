@@ -39,8 +39,8 @@ OTHER_TEST = (
     "The runs measured test on different images, so their test accuracies do not compare. Measure each again: "
     "resnetctl eval RUN --data NAME"
 )
-# Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 SIDE_BY_SIDE = 5  # runs; of more of them, each has a row
+# Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
 DROPPED_WITH_BLOCKS = ("data", "started", "recipe", "seed", "arch", "epochs")
 
