@@ -202,6 +202,7 @@ class Predictor:
         Raises:
             UsageError: the network gives no single class for an image, `csv` is another table, or has predictions of
                 other weights; `batch` is below 1; or files cannot move there.
+            DataError: a folder, an archive or a pattern gives no image, or no file exists; nothing was written.
         """
         if self._net is not None and self._net.form != "labels":
             raise checks.no_single_class(self._target)
@@ -215,7 +216,7 @@ class Predictor:
             cores=self._cores,
             mover=None if move is None else Mover(Path(move), self.card.classes, images=paths),
         )
-        report, _ = result_of(write_table(job.with_numbers(vectors), Path(csv)))
+        report, _ = result_of(write_table(job.surveyed().with_numbers(vectors), Path(csv)))
         return report
 
     def __repr__(self) -> str:

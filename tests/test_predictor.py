@@ -16,7 +16,7 @@ from support.trained import CLASSES, card, make_pictures, make_run, make_store, 
 from torch import Tensor, nn
 
 import resnetctl as rc
-from resnetctl.errors import ResnetctlWarning, UsageError
+from resnetctl.errors import DataError, ResnetctlWarning, UsageError
 from resnetctl.predictor import PictureResult
 from resnetctl.system import settings
 from resnetctl.tasks import predict as task
@@ -243,4 +243,12 @@ def test_a_table_names_the_weights_that_were_loaded(pictures: Path, weights: Pat
 def test_a_table_without_images_in_a_batch_is_refused(pictures: Path, weights: Path, machine: Path) -> None:
     with pytest.raises(UsageError, match="at least one image, not 0"):
         rc.Predictor(weights).to_csv(pictures, machine / "a.csv", batch=0)
+    assert not (machine / "a.csv").exists()
+
+
+@pytest.mark.parametrize("names", ["missing", "zz*.png", "empty", ["missing.png", "gone.png"]])
+def test_names_that_give_nothing_write_no_table(names: str | list[str], weights: Path, machine: Path) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(DataError, match="nothing was written"):
+        rc.Predictor(weights).to_csv(names, machine / "a.csv")
     assert not (machine / "a.csv").exists()

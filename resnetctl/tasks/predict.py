@@ -149,6 +149,13 @@ class Job:
         paths = (Path(item.name) for item in self.items(Counter()))
         return replace(self, numbers=numbers_of([Listed(path, path) for path in paths], vectors, vector=vector))
 
+    def surveyed(self, amount: Survey | None = None) -> "Job":
+        """Return the job with the amount of its images, which it counts unless it is given, and what gives none."""
+        amount = survey(image_items(map(Path, self.images), ignored=Counter())) if amount is None else amount
+        if self.mover is not None:  # some files were perhaps moved before
+            return replace(self, nothing=amount.nothing)
+        return replace(self, amount=amount, nothing=amount.nothing + amount.missing)
+
     def line(self, item: Prediction) -> dict[str, Any]:
         """Move the file of a prediction, if files are moved, and return its JSON form."""
         return self.moved(item).to_json()
@@ -238,10 +245,8 @@ def open_job(target: Target, images: Sequence[str | Path], *, settings: Settings
         max_pixels=options.get("max_pixels", MAX_PIXELS),
         cores=settings.threads or cores_granted(),
         mover=None if move is None else Mover(Path(move), opened.card.classes, images=images),
-        amount=amount if move is None else None,  # some files were perhaps moved before
-        nothing=amount.nothing + (amount.missing if move is None else ()),
     )
-    return job.with_numbers(options.get("vectors"))
+    return job.surveyed(amount).with_numbers(options.get("vectors"))
 
 
 def open_lines(
