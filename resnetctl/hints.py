@@ -36,6 +36,7 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
 }
 FUNCTIONS = {"find_lr": "rc.find_lr(...)"}  # flags of a verb that are functions of their own in Python
 IMPLIED = ("onnx",)  # settings that the Python functions always imply
+PLACEHOLDERS = frozenset("DIR FILE IMAGE N NAME OTHER PATH TARGET WEIGHTS".split())  # stand for a value, as in helps
 # what other programs call a setting, as a Python name
 OTHER_WORDS = {"learning_rate": "lr", "wd": "weight_decay", "bs": "batch_size"}
 
@@ -86,9 +87,9 @@ def in_python(hint: Hint) -> str:
     if hint.verb not in PYTHON:
         return f"in a shell: {in_shell(hint)}"
     targets = [os.fspath(target) for target in hint.targets if target != "--"]
-    arguments = [repr(target) for target in targets]
+    arguments = [_literal(target) for target in targets]
     if hint.verb == "predict":  # a target, then a list of images
-        arguments = [*arguments[:1], repr(targets[1:])]
+        arguments = [*arguments[:1], f"[{', '.join(arguments[1:])}]"]
     arguments += [_argument(name, value) for name, value in settings.items()]
     return _noted(f"rc.{PYTHON[hint.verb]}({', '.join(arguments)})", hint.note)
 
@@ -153,7 +154,14 @@ def _argument(name: str, value: object) -> str:
     name = ARGUMENTS.get(name, name)
     if "." in name:
         return f"set={{{name!r}: {'...' if value is None else repr(value)}}}"
-    return name if value is None else f"{name}={os.fspath(value) if isinstance(value, os.PathLike) else value!r}"
+    return name if value is None else f"{name}={_literal(value)}"
+
+
+def _literal(value: object) -> str:
+    """Return a value as Python writes it; a placeholder, such as `N` or `IMAGE...`, is no text and has no quotes."""
+    if isinstance(value, str) and value.removesuffix("...") in PLACEHOLDERS:
+        return value.removesuffix("...")
+    return repr(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def _number(value: object) -> str:

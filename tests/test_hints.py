@@ -24,6 +24,15 @@ CASES: list[tuple[Hint, str, str]] = [
     (Call("export", (Path("r"),), {"onnx": True}), "resnetctl export r --onnx", "rc.export('r')"),
     (Call("runs list"), "resnetctl runs list", "rc.runs()"),
     (Call("train", settings={"resume": "last"}), "resnetctl train --resume last", "rc.resume('last')"),
+    (Setting("epochs", "N"), "--epochs N", "epochs=N"),
+    (Setting("epochs", "9"), "--epochs 9", "epochs='9'"),
+    (Setting("out", Path("a/b")), "--out a/b", "out='a/b'"),
+    (
+        Call("finetune", ("TARGET",), {"data": "NAME"}),
+        "resnetctl finetune TARGET --data NAME",
+        "rc.finetune(TARGET, data=NAME)",
+    ),
+    (Call("explain", ("TARGET", "IMAGE...")), "resnetctl explain TARGET IMAGE...", "rc.explain(TARGET, IMAGE)"),
     (Call("data list"), "resnetctl data list", "in a shell: resnetctl data list"),
     (
         Call("data add", ("p",), {"name": "OTHER"}, "under another name"),
