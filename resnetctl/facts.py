@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnetctl.engine.schedule import work
 from resnetctl.hints import Hint
 from resnetctl.spec import Arch
-from resnetctl.spec.brief import Brief
+from resnetctl.spec.brief import Brief, brief
 
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
     from resnetctl.engine.loop import EpochResult
 
 Result = TypeVar("Result")
+
+
+def kept_figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures on val of the epoch that a run kept, by their key in `summary.json`; the loss comes last."""
+    kept = summary.get(str(summary.get("kept"))) or {}
+    names = sorted((name for name in kept if name.startswith("val_")), key=lambda name: name == "val_loss")
+    return {name: kept[name] for name in names if isinstance(kept[name], float)}
 
 
 def result_of(work: Generator[Any, None, Result]) -> Result:
@@ -87,6 +94,7 @@ class Started(Brief):
 class EpochTimed(Brief):
     """The result of an epoch and its time. `images_per_second` counts training only."""
 
+    FIGURES = ("result",)
     result: EpochResult
     seconds: float
     images_per_second: float
@@ -98,6 +106,9 @@ class Finished(Brief):
 
     run: Path
     summary: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return brief(replace(self, summary={**kept_figures(self.summary), **self.summary}))
 
 
 TrainFact = Notice | Progress | Started | EpochTimed | Finished

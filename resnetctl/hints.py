@@ -36,7 +36,7 @@ ARGUMENTS = {  # config key -> Python argument and flag, where the name is not t
 }
 FUNCTIONS = {"find_lr": "rc.find_lr(...)"}  # flags of a verb that are functions of their own in Python
 IMPLIED = ("onnx",)  # settings that the Python functions always imply
-PLACEHOLDERS = frozenset("DIR FILE IMAGE N NAME OTHER PATH TARGET WEIGHTS".split())  # stand for a value, as in helps
+PLACEHOLDERS = ("DIR", "FILE", "IMAGE", "N", "NAME", "OTHER", "PATH", "TARGET", "WEIGHTS")  # stand for a value
 # what other programs call a setting, as a Python name
 OTHER_WORDS = {"learning_rate": "lr", "wd": "weight_decay", "bs": "batch_size"}
 

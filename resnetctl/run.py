@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.errors import UsageError
+from resnetctl.facts import kept_figures
 from resnetctl.report.base import lines
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir, all_runs
@@ -69,7 +70,11 @@ class Run(TrainReport):
         return str(self.path)
 
     def __repr__(self) -> str:
-        return f"Run('{self.path}')"
+        if not self.summary:
+            return f"Run('{self.path}', unfinished)"
+        shown = [f"{name}={value:.4g}" for name, value in kept_figures(self.summary).items()]
+        shown.append(f"epochs={self.summary.get('epochs')}")
+        return f"Run({', '.join([repr(str(self.path)), *shown])})"
 
 
 class History(list[dict[str, Any]]):

@@ -69,8 +69,11 @@ def test_equal_runs_have_equal_hashes(run: Run) -> None:
     assert {same, run, other} == {run, other}
 
 
-def test_a_run_prints_as_its_folder(run: Run) -> None:
-    assert repr(run) == f"Run('{run.path}')"
+def test_a_run_prints_its_folder_and_its_figures(run: Run) -> None:
+    kept = run.summary["best"]
+    figures = f"val_top1={kept['val_top1']:.4g}, val_loss={kept['val_loss']:.4g}"
+    assert repr(run) == f"Run('{run.path}', {figures}, epochs={run.summary['epochs']})"
+    assert repr(Run(path=run.path, summary={})) == f"Run('{run.path}', unfinished)"
 
 
 def test_the_curves_of_a_run_are_drawings_and_files(run: Run, tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class StepResult:
 class EpochResult:
     """One epoch; the last one of a run may be incomplete. `epoch` counts from 1; accuracies are 0..1."""
 
+    FIGURES = ("epoch", "train_loss", "val")
     epoch: int
     step: int
     first_lr: float  # the learning rates of the first and of the last step
@@ -113,12 +114,11 @@ class TrainState:
         precision: str = "fp32",
     ) -> "TrainState":
         """Return the state before the first step. `frozen` modules keep their batch-norm statistics."""
-        scale = LossScale() if precision == "fp16" else None
         ema = averaged(model, decay=ema_decay) if ema_decay else None
         model.eval()  # the first step puts all but the frozen modules into training mode
         return cls(
             model=model, optimizer=optimizer, ema=ema, frozen=frozen, sums=EpochSums.zero(device), best=Best(),
-            precision=precision, scale=scale,
+            precision=precision, scale=LossScale() if precision == "fp16" else None,
         )  # fmt: skip
 
     @property

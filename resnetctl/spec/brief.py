@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 LONGEST = 240  # characters of the whole line
+NESTED = 150  # characters of a figure that is a data class itself: what is beside it has room, too
 LONGEST_VALUE = 48  # characters of a text, a path, or a list of scalars
 
 
 class Brief:
-    """Gives the data classes below it a short `repr`, which `@dataclass` would write out in full."""
+    """Gives the data classes below it a short `repr`, which `@dataclass` would write out in full.
+
+    A class may name the fields that come first in `FIGURES`.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -19,7 +23,7 @@ class Brief:
 
 
 def brief(value: object) -> str:
-    """Return a data class as one line: numbers and words first, then what is nested, then paths, as far as they fit.
+    """Return a data class as one line: `FIGURES`, numbers and words, what is nested, then paths, as far as they fit.
 
     Fields that are empty or at their default are left out. `<10x10>` stands for a matrix of 10 rows of 10, `...` for
     the rest.
@@ -32,7 +36,8 @@ def _shown(value: Any, room: int) -> str:
     if room < 0:
         return "..."
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _items(_fields(value), f"{type(value).__name__}({{}})", room, between="=")
+        figures = getattr(type(value), "FIGURES", ())
+        return _items(_fields(value), f"{type(value).__name__}({{}})", room, between="=", figures=figures)
     if isinstance(value, Mapping):
         return _items({repr(key): inner for key, inner in value.items()}, "{{{}}}", room, between=": ")
     if isinstance(value, float):
@@ -59,12 +64,15 @@ def _fields(value: Any) -> dict[str, Any]:
     return {name: inner for name, (inner, default) in named.items() if _is_nested(inner) or inner != default}
 
 
-def _items(values: Mapping[str, Any], form: str, room: int, *, between: str) -> str:
+def _items(values: Mapping[str, Any], form: str, room: int, *, between: str, figures: Sequence[str] = ()) -> str:
     filled = {name: value for name, value in values.items() if not _is_empty(value)}
+    first = {name: filled[name] for name in figures if name in filled}
+    rest = sorted((item for item in filled.items() if item[0] not in first), key=lambda item: _rank(item[1]))
     parts: list[str] = []
     room -= len(form) + len(", ...")
-    for name, value in sorted(filled.items(), key=lambda item: _rank(item[1])):
-        part = f"{name}{between}{_shown(value, room - len(name) - len(between))}"
+    for name, value in [*first.items(), *rest]:
+        wide = min(room, NESTED) if name in first else room
+        part = f"{name}{between}{_shown(value, wide - len(name) - len(between))}"
         if len(part) <= room:
             parts.append(part)
             room -= len(part) + len(", ")

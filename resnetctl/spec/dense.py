@@ -108,6 +108,7 @@ class Measured:
         unit: what the `count` of a class counts.
     """
 
+    FIGURES = ("primary", "figures")
     primary: Figure
     count: int
     figures: Mapping[str, float | None]

@@ -58,6 +58,7 @@ class EvalOutcome(Judged):
         tta: the test-time augmentation, `none` or `flip`.
     """
 
+    FIGURES = ("report",)
     report: EvalReport
     published: Published | None = None
     incomparable: tuple[str, ...] = ()

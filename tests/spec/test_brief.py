@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from resnetctl.engine.loop import EpochResult
 from resnetctl.engine.metrics import EvalReport, measure
-from resnetctl.facts import Finished
+from resnetctl.facts import EpochTimed, Finished
 from resnetctl.report.base import Report
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.spec import Arch, Card, DatasetCard, ImageSpec
@@ -41,8 +42,9 @@ def test_an_evaluation_shows_its_figures_and_not_its_matrix() -> None:
             target=path, data="digits", split="test", report=report, images="f" * 64, written=path, notices=("n" * 999,)
         )
     )
-    assert text.startswith("EvalOutcome(data='digits', split='test', report=EvalReport(top1=0.9938, top5=")
+    assert text.startswith("EvalOutcome(report=EvalReport(top1=0.9938, top5=")
     assert "count=160, correct=159" in text
+    assert "data='digits', split='test'" in text
     assert len(text) < 300
     assert "confusion=<40x40>" in repr(report)
     assert "per_class=<40>" in repr(report)
@@ -89,8 +91,26 @@ def test_cards_runs_and_facts_are_brief_too() -> None:
     summary = {"epochs": 3, "kept": "best", "best": {"val_top1": 0.9}, "classes": list(CLASSES) * 99}
     assert "'epochs': 3" in repr(TrainReport(path=None, summary=summary))
     assert "'epochs': 3" in repr(Finished(run=Path("runs/a"), summary=summary))
+    assert repr(Finished(run=Path("runs/a"), summary=summary)).startswith("Finished(summary={'val_top1': 0.9, ")
     for shown in (card, TrainReport(path=None, summary=summary), Finished(run=Path("runs/a"), summary=summary)):
         assert len(repr(shown)) < 300
+
+
+def test_an_epoch_shows_its_figures() -> None:
+    epoch = EpochResult(
+        epoch=12,
+        step=252,
+        first_lr=0.0123456,
+        lr=0.000123456,
+        train_loss=0.456789,
+        train_top1=0.9123456,
+        train_images=1293,
+        val=numbers(),
+        is_best=True,
+    )
+    text = repr(EpochTimed(result=epoch, seconds=1.2345, images_per_second=1047.5))
+    assert text.startswith("EpochTimed(result=EpochResult(epoch=12, train_loss=0.4568, val=EvalReport(top1=0.9938, ")
+    assert "seconds=1.234" in text
 
 
 def test_a_repr_of_its_own_is_kept() -> None:

@@ -41,6 +41,7 @@ class NetOutcome(Judged):
     """The numbers of a network with a head on one split."""
 
     limits: ClassVar[tuple[str, ...]] = ("min_primary", "min_per_class", "min_lower")
+    FIGURES = ("measured",)
     measured: Measured
     task: str
 
