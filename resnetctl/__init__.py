@@ -14,7 +14,7 @@ import sys
 
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
-    from resnetctl import stream
+    from resnetctl import errors, facts, spec, stream
     from resnetctl.api import (
         backbone,
         bench,
@@ -43,9 +43,11 @@ __all__ = [
     "backbone",
     "bench",
     "compress",
+    "errors",
     "evaluate",
     "explain",
     "export",
+    "facts",
     "find_lr",
     "finetune",
     "load",
@@ -53,10 +55,12 @@ __all__ = [
     "report",
     "resume",
     "runs",
+    "spec",
     "stream",
     "sweep",
     "train",
 ]
+MODULES = ("errors", "facts", "spec")
 
 
 def __dir__() -> list[str]:
@@ -69,6 +73,8 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and reports all o
         if name in __all__:
             from importlib import import_module
 
+            if name in MODULES:  # the import makes it an attribute of the package
+                return import_module(f"resnetctl.{name}")
             return getattr(import_module("resnetctl.api"), name)
         raise AttributeError(f"module 'resnetctl' has no attribute {name!r}")
 

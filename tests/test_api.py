@@ -25,6 +25,13 @@ def test_importing_the_package_loads_no_other_module() -> None:
     assert done.stdout.strip() in ("['__future__', 'resnetctl']", "['resnetctl']")
 
 
+@pytest.mark.parametrize("name", ["errors.UsageError", "facts.EpochTimed", "spec.Arch"])
+def test_modules_that_the_docs_name_are_reached_without_a_verb(name: str) -> None:
+    code = f"import resnetctl as rc, sys; print(rc.{name}.__name__, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [name.partition(".")[2], "False"]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -73,6 +80,11 @@ losses: list[float] = [epoch["train_loss"] for run in rc.runs() for epoch in run
 for fact in rc.stream.train(data="digits", epochs=1):
     print(fact)
 proposal: float | None = rc.find_lr(data="digits", batch_size=64).proposal
+arch: rc.spec.Arch = card.arch
+try:
+    finished: list[rc.facts.Finished] = [fact for fact in rc.stream.resume(run) if isinstance(fact, rc.facts.Finished)]
+except rc.errors.UsageError as error:
+    print(error.hint)
 print(rc.bench(arch="resnet56").to_json(), model.training, rc.__version__)
 """
 
