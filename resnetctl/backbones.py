@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from resnetctl import registry
+from resnetctl.config.calls import checked
 from resnetctl.errors import UsageError
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import Arch, ImageSpec
@@ -15,13 +17,14 @@ from resnetctl.tasks import targets
 from resnetctl.weights.file import load_network
 
 if TYPE_CHECKING:
-    from resnetctl.models.backbone import Backbone, Names
+    from resnetctl.models.backbone import Backbone
     from resnetctl.models.resnet import ResNet
 
 
+@checked()
 def backbone(
     source: str | PathLike[str] | Arch | None,
-    out: Names | None = None,
+    out: str | Sequence[str] | Mapping[str, str] | None = None,
     *,
     output_stride: int | None = None,
     channels: int | None = None,

@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from keyword import iskeyword
 
 PYTHON = {  # verb -> function of `import resnetctl as rc`
     "train": "train",
@@ -151,7 +152,7 @@ def _flag(name: str, value: object, named: Mapping[str, str]) -> str:
 
 
 def _argument(name: str, value: object) -> str:
-    name = ARGUMENTS.get(name, name)
+    name = ARGUMENTS.get(name, name) + "_" * iskeyword(name)  # `class_`
     if "." in name:
         return f"set={{{name!r}: {'...' if value is None else repr(value)}}}"
     return name if value is None else f"{name}={_literal(value)}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetctl.config.arguments import require_known
+from resnetctl.config.calls import checked
 from resnetctl.data.image_files import BATCH, Picture, listed, skipped
 from resnetctl.data.reading.source import Ignored
 from resnetctl.errors import warn_caller
@@ -82,6 +83,7 @@ class Predictor:
         card: the `WeightsCard`: classes, image size and arch.
     """
 
+    @checked()
     def __init__(
         self,
         target: Target = None,
@@ -132,6 +134,7 @@ class Predictor:
         for notice in resolved.notices:
             warn_caller(notice)
 
+    @checked(except_for=["pictures"])
     def __call__(
         self, pictures: Picture | Iterable[Picture], *, top: int | None = None, vectors: Vectors = None
     ) -> list[PictureResult]:
@@ -179,6 +182,7 @@ class Predictor:
         found = [{**item.to_json(outcome.form), **mask} for item, mask in zip(outcome.results, masks, strict=True)]
         return [cast("PictureResult", item) for item in found]
 
+    @checked()
     def to_csv(
         self,
         images: str | PathLike[str] | Iterable[str | PathLike[str]],

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from resnetctl.config.calls import checked
 from resnetctl.errors import UsageError
 from resnetctl.facts import kept_figures
 from resnetctl.report.base import lines
@@ -87,6 +88,7 @@ class History(list[dict[str, Any]]):
         return import_module("pandas").DataFrame(list(self))
 
 
+@checked()
 def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
     """Return all runs in a folder and in its groups, oldest first, the unfinished ones too.
 

@@ -5,12 +5,13 @@ A wrong argument raises when the function is called. The run begins with the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from resnetctl.config.arguments import require_known
+from resnetctl.config.calls import checked
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
@@ -30,18 +31,33 @@ if TYPE_CHECKING:
 
     Facts = Iterator[TrainFact | StepResult]
 
-RUN_ARGUMENTS = (
-    "budget",
-    "config",
-    "name",
-    "out",
-    "recipe",
-    "set",
-    "track",
-    "tune",
-)  # of `train`, which are no config keys
+
+class RunArguments(TypedDict, total=False):
+    """Arguments of `train` and `finetune` that are no config keys."""
+
+    budget: str | float | None
+    config: str | PathLike[str] | None
+    name: str | None
+    out: str | PathLike[str] | None
+    recipe: str | None
+    set: Mapping[str, Any] | None
+    track: str | Sequence[str]
+    tune: bool
 
 
+def run_arguments() -> type:
+    """Return the TypedDict of the arguments that are no config keys, for `checked`."""
+    return RunArguments
+
+
+def order_options() -> type:
+    """Return the TypedDict of the arguments of `compress`, for `checked`."""
+    from resnetctl.tasks.compress import OrderOptions
+
+    return OrderOptions
+
+
+@checked(options=run_arguments)
 def train(
     *,
     recipe: str | None = None,
@@ -62,6 +78,7 @@ def train(
     return task(asked, settings)
 
 
+@checked(options=run_arguments)
 def finetune(
     weights: Target = None,
     *,
@@ -84,6 +101,7 @@ def finetune(
     return task(asked, settings)
 
 
+@checked()
 def resume(
     run: str | PathLike[str] = "last", epochs: int | None = None, *, exact: bool = False, device: str | None = None
 ) -> Facts:
@@ -93,6 +111,7 @@ def resume(
     return task(str(targets.text(run)), settings=machine.load(), epochs=epochs, exact=exact, device=device)
 
 
+@checked(options=order_options)
 def compress(target: Target = None, *, name: str | None = None, **order: Unpack[OrderOptions]) -> Iterator[Any]:
     """Return the facts of `rc.compress` while it makes a run; its report is the last."""
     from resnetctl.tasks import finetune, resume
@@ -156,6 +175,8 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
         shell = in_shell(Call("train", settings={"processes": arguments["processes"]}))
         raise UsageError("this process trains alone; several are started from a shell", hint=shell)
     if unknown:
-        raise UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RUN_ARGUMENTS]))
+        raise UsageError(
+            f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RunArguments.__annotations__])
+        )
     values = {keys[name]: fspath(value) if isinstance(value, PathLike) else value for name, value in arguments.items()}
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})

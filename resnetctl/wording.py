@@ -13,3 +13,10 @@ def enumerated(words: Iterable[str]) -> str:
     """Return the words as a list in a sentence: `a, b and c`."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def with_article(kind: str) -> str:
+    """Return the name of a type with its article: `a list`, `an int`, `bytes`."""
+    if kind == "bytes":
+        return kind
+    return f"{'an' if kind[0].lower() in 'aeiou' or kind == 'ndarray' else 'a'} {kind}"

@@ -25,6 +25,7 @@ CASES: list[tuple[Hint, str, str]] = [
     (Call("runs list"), "resnetctl runs list", "rc.runs()"),
     (Call("train", settings={"resume": "last"}), "resnetctl train --resume last", "rc.resume('last')"),
     (Setting("epochs", "N"), "--epochs N", "epochs=N"),
+    (Setting("class"), "--class", "class_"),
     (Setting("epochs", "9"), "--epochs 9", "epochs='9'"),
     (Setting("out", Path("a/b")), "--out a/b", "out='a/b'"),
     (

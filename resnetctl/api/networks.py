@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack, cast
 
 from resnetctl import stream
 from resnetctl.config.arguments import require_known
+from resnetctl.config.calls import checked
 from resnetctl.deploy.onnx_card import Input
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
@@ -36,6 +37,7 @@ class _HasNotices(Protocol):
 Noticed = TypeVar("Noticed", bound=_HasNotices)
 
 
+@checked()
 def evaluate(
     target: Target = None,
     *,
@@ -71,6 +73,7 @@ def evaluate(
     return _warned(cast(EvalOutcome, outcome))
 
 
+@checked()
 def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
 
@@ -97,6 +100,7 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
     return _warned(cast(TrustReport, task(targets.text(target), settings=settings, **options)))
 
 
+@checked()
 def explain(
     target: Target,
     images: str | PathLike[str] | Iterable[str | PathLike[str]],
@@ -123,6 +127,7 @@ def explain(
     return _warned(task(targets.text(target), [Path(item) for item in paths], settings=settings, **options))
 
 
+@checked()
 def export(
     target: Target = None,
     *,
@@ -154,6 +159,7 @@ def export(
     return _warned(task(targets.text(target), settings=machine.load(), out=out, images=images, gate=gate, **form))
 
 
+@checked(options=stream.order_options)
 def compress(
     target: Target = None,
     *,
@@ -187,6 +193,7 @@ def compress(
     return _warned(report)
 
 
+@checked(except_for=["images"])
 def predict(
     target: Target,
     images: "Picture | Iterable[Picture]",
@@ -209,6 +216,7 @@ def predict(
     )
 
 
+@checked()
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     header = targets.resolve(targets.text(target), machine.load()).header

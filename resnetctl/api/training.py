@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl import stream
+from resnetctl.config.calls import checked
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
 from resnetctl.facts import Finished, result_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from resnetctl.training.timing.lr_search import LrReport
 
 
+@checked(options=stream.run_arguments)
 def train(
     *,
     recipe: str | None = None,
@@ -49,6 +51,7 @@ def train(
     return _drain(stream.train(recipe=recipe, config=config, name=name, out=out, set=set, **flags), progress=progress)
 
 
+@checked(options=stream.run_arguments)
 def finetune(
     weights: Target = None,
     *,
@@ -70,6 +73,7 @@ def finetune(
     return _drain(stream.finetune(weights, data=data, out=out, set=set, **flags), progress=progress)
 
 
+@checked()
 def resume(
     run: str | PathLike[str] = "last",
     epochs: int | None = None,
@@ -94,6 +98,7 @@ def resume(
     return _drain(stream.resume(run, epochs, exact=exact, device=device), progress=progress)
 
 
+@checked()
 def bench(
     *,
     recipe: str | None = None,
@@ -117,6 +122,7 @@ def bench(
     return report
 
 
+@checked()
 def find_lr(
     *,
     recipe: str | None = None,
@@ -138,6 +144,7 @@ def find_lr(
     return report
 
 
+@checked()
 def sweep(
     file: str | PathLike[str],
     *,

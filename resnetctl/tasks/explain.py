@@ -39,7 +39,7 @@ class ExplainOptions(TypedDict, total=False):
 
     method: Method
     stage: str
-    class_: str | None
+    class_: str | int | None
     out: str | Path
 
 
@@ -50,14 +50,19 @@ class Request:
     Attributes:
         method: `gradcam`, `hirescam` or `layercam`.
         stage: `layer1` ..; empty: the last one.
-        class_: the class of all maps; None: the predicted one of each image.
+        class_: the class of all maps, a number for a class with this name; None: the predicted one of each image.
         out: folder, created, for a picture and an array of each image.
     """
 
     method: Method = "gradcam"
     stage: str = ""
-    class_: str | None = None
+    class_: str | int | None = None
     out: str | Path = "maps"
+
+    @property
+    def label(self) -> str | None:
+        """The name of the class."""
+        return None if self.class_ is None else str(self.class_)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +127,7 @@ class _Explainer:
         with torch.inference_mode():
             logits = self.net(pixels)
         shares = probabilities(logits.float().cpu().numpy(), temperature=self.card.temperature)
-        chosen = self.request.class_
+        chosen = self.request.label
         labels = shares.argmax(axis=1) if chosen is None else np.full(len(images), self.card.classes.index(chosen))
         classes = torch.from_numpy(labels).to(self.device)
         how = {"method": self.request.method, "stage": self.stage}
@@ -194,7 +199,7 @@ def _checked(request: Request, card: WeightsCard) -> str:
     stages = [f"layer{number + 1}" for number in range(len(card.arch.depths))]
     known = {"method": (request.method, METHODS), "stage": (request.stage or stages[-1], stages)}
     if request.class_ is not None:
-        known["class"] = (request.class_, card.classes)
+        known["class"] = (str(request.label), card.classes)
     for name, (value, names) in known.items():
         if value not in names:
             raise UsageError(

@@ -26,6 +26,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.tasks import remarks
 from resnetctl.weights.file import Header, load_network, read_header, require_classifier
 from resnetctl.weights.plugins import has_plugins, require_plugins
+from resnetctl.wording import with_article
 
 if TYPE_CHECKING:
     import torch
@@ -119,8 +120,8 @@ def resolve(text: str | Path | None, settings: Settings, *, needs_network: bool 
 def text(target: object) -> str | None:
     """Return the path or name of a target that Python was given. Raises `UsageError` when it is another object."""
     if not isinstance(target, str | PathLike | None):
-        kind = type(target).__name__
-        raise UsageError(f"the target is a run, its name, or a file with weights, not a {kind}", hint=Call("runs list"))
+        kind = with_article(type(target).__name__)
+        raise UsageError(f"the target is a run, its name, or a file with weights, not {kind}", hint=Call("runs list"))
     return None if target is None else str(fspath(target))
 
 

@@ -18,7 +18,7 @@ from resnetctl.models.resnet import build
 from resnetctl.runs import RunDir
 from resnetctl.spec import Calibration
 from resnetctl.system import settings
-from resnetctl.tasks.explain import ExplainReport, explain
+from resnetctl.tasks.explain import ExplainReport, Request, explain
 from resnetctl.trust.pictures.maps import class_maps, normalised
 from resnetctl.weights.file import to_bytes
 
@@ -143,3 +143,12 @@ def test_bad_files_do_not_stop_the_good_ones(run: RunDir, pictures: Path) -> Non
     assert len(outcome.results) == 5
     with pytest.raises(DataError, match="1 image cannot be read"):
         outcome.require()
+
+
+def test_a_class_that_is_a_number_may_be_given_as_one(pictures: Path) -> None:
+    make_run(card())
+    assert Request(class_=3).label == "3"
+    with pytest.raises(UsageError, match="'3' is no class of these weights") as caught:
+        explained([pictures / "0.png"], class_=3)
+    assert "(class_)" in str(caught.value)
+    assert caught.value.hint == ("known: " + ", ".join(sorted(CLASSES)),)

@@ -32,9 +32,9 @@ class ReportOptions(TypedDict, total=False):
     data: str | None
     split: Split
     against: str | PathLike[str] | None
-    ood: Sequence[str]
+    ood: str | Sequence[str]
     quick: bool
-    corruption: Sequence[str]
+    corruption: str | Sequence[str]
     cifar_c: str | PathLike[str] | None
     calibrate: str | Path | None
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from resnetctl.data.splits import ImageSet, open_eval_set
 from resnetctl.data.store import Store
@@ -92,13 +92,19 @@ def reporting(
         InputError: a target or data are missing, or classes differ.
         WorkFailed: the output of a network is not finite; nothing was stored.
     """
-    request = Request(**options)
+    request = Request(**_with_lists(options))
     require_split(request.split)
     kinds = require_kinds(request.corruption)
     resolved = resolve(target, settings)
     if has_head(resolved):
         return net_report(resolved, settings, asked=options)
     return (yield from _of_classifier(open_judge(resolved, settings), request, kinds=kinds))
+
+
+def _with_lists(options: ReportOptions) -> dict[str, Any]:
+    """Return the options with a list of one item where one text stands for it."""
+    lists = ("ood", "corruption")
+    return {name: [value] if name in lists and isinstance(value, str) else value for name, value in options.items()}
 
 
 def _of_classifier(judge: Judge, request: Request, *, kinds: Sequence[str]) -> Generator[Progress, None, TrustReport]:

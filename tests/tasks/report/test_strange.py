@@ -46,7 +46,7 @@ def test_the_score_of_the_card_stands_beside_the_others() -> None:
     again = report("new.safetensors", data="zoo", ood=["aliens"], settings=settings.load())
     assert again.ood[3] == outcome.ood[3]
     assert again.ood[3].flagged is not None
-    assert [item.score for item in report(None, ood=["aliens"], split="val", settings=settings.load()).ood] == [
+    assert [item.score for item in report(None, ood="aliens", split="val", settings=settings.load()).ood] == [
         "msp", "energy", "knn",
     ]  # fmt: skip
 
