@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from resnetctl.config.arguments import require_known
 from resnetctl.config.calls import checked
-from resnetctl.data.image_files import BATCH, Picture, listed, skipped
+from resnetctl.data.image_files import BATCH, Picture, is_file, listed, skipped
 from resnetctl.data.reading.source import Ignored
 from resnetctl.errors import warn_caller
 from resnetctl.facts import result_of
@@ -141,8 +141,8 @@ class Predictor:
         """Return one result for each picture, in order; a picture that cannot be read has a problem in its result.
 
         Args:
-            pictures: one or several paths, bytes of image files, uint8 arrays `(H, W, C)` or `(H, W)`, or PIL images. A
-                folder stands for all images in it and below, sorted.
+            pictures: one or several paths, bytes of image files, open files, uint8 arrays `(H, W, C)` or `(H, W)`, or
+                PIL images. A folder stands for all images in it and below, sorted.
             top: number of classes in each result.
             vectors: for a network that reads numbers with each picture: an array `(pictures, columns)` in their order
                 and that of `card.vector.columns`, or a CSV or `.npy` file.
@@ -229,7 +229,8 @@ class Predictor:
 
 def _several(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
     """Return the pictures as an iterable; an array of 4 dimensions has several."""
-    is_one = isinstance(pictures, str | PathLike | bytes) or not isinstance(pictures, Iterable)
+    is_one = isinstance(pictures, str | PathLike | bytes | bytearray | memoryview) or is_file(pictures)
+    is_one = is_one or not isinstance(pictures, Iterable)
     if is_one or getattr(pictures, "ndim", 4) < 4:
         return [cast("Picture", pictures)]
     return cast("Iterable[Picture]", pictures)

@@ -1,6 +1,7 @@
 """A held predictor classifies pictures from files and from memory, in several threads, and its memory stays flat."""
 
 import gc
+import io
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def test_bytes_arrays_and_pil_images_are_pictures(weights: Path, pictures: Path)
     ]
     assert len(predictor.predict(file, top=1)[0]["predictions"]) == 1
     (wrong,) = predictor([3])  # type: ignore[list-item]
-    assert wrong["problem"] == "an image is a path, bytes, a uint8 array or a PIL image, not a int"
+    assert wrong["problem"] == "an image is a path, bytes, a file, a uint8 array or a PIL image, not an int"
     assert predictor(array.astype(float))[0]["predictions"] == []
 
 
@@ -252,3 +253,20 @@ def test_names_that_give_nothing_write_no_table(names: str | list[str], weights:
     with pytest.raises(DataError, match="nothing was written"):
         rc.Predictor(weights).to_csv(names, machine / "a.csv")
     assert not (machine / "a.csv").exists()
+
+
+def test_bytes_of_any_kind_and_open_files_are_one_picture(weights: Path, pictures: Path) -> None:
+    predictor, path = rc.Predictor(weights), pictures / "0.png"
+    data = path.read_bytes()
+    wanted = predictor(data)
+    with path.open("rb") as file, path.open(encoding="latin-1") as text:
+        for picture in (bytearray(data), memoryview(data), io.BytesIO(data), file):
+            assert predictor(picture) == wanted
+        used, as_text = predictor([file, text])  # type: ignore[list-item]
+    assert "seek(0)" in str(used["problem"])
+    assert 'open(path, "rb")' in str(as_text["problem"])
+    (closed,) = predictor(file)
+    assert "the file cannot be read: read of closed file" in str(closed["problem"])
+    assert classes(predictor([io.BytesIO(data), bytearray(data)])) == classes(wanted * 2)
+    (number,) = predictor(3)  # type: ignore[arg-type]
+    assert "not an int" in str(number["problem"])

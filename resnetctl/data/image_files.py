@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from resnetctl.data.reading.decode import HEIF_SUFFIXES, BadImage, Pixels, has_h
 from resnetctl.data.reading.files import image_items
 from resnetctl.data.reading.source import Ignored, Item
 from resnetctl.spec import MAX_PIXELS, ImageSpec
-from resnetctl.wording import counted
+from resnetctl.wording import counted, with_article
 
 BATCH = 64  # images
-Picture = str | PathLike[str] | bytes | Pixels | Image.Image
+Picture = str | PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Pixels | Image.Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Li
     """Yield each picture in order; a folder gives all images in it and below, sorted, by the rules of `data add`.
 
     Args:
-        pictures: paths of files, folders and archives, patterns such as `*/*.jpg`, and pictures in memory.
+        pictures: paths of files, folders and archives, patterns such as `*/*.jpg`, pictures in memory and open files.
         ignored: counts the other files of the folders by reason: a suffix, "no suffix" or "hidden".
     """
     for picture in pictures:
@@ -61,11 +61,31 @@ def listed(pictures: Iterable[Picture], *, ignored: Counter[str]) -> Iterator[Li
             yield from (
                 Listed(Path(item.name), _content(item)) for item in image_items([Path(picture)], ignored=ignored)
             )
+        elif isinstance(picture, bytearray | memoryview):
+            yield Listed(None, bytes(picture))
         elif isinstance(picture, bytes | np.ndarray | Image.Image):
             yield Listed(None, picture)
+        elif is_file(picture):
+            yield Listed(None, _read(picture))
         else:
-            kinds = "a path, bytes, a uint8 array or a PIL image"
-            yield Listed(None, BadImage(f"an image is {kinds}, not a {type(picture).__name__}"))
+            kinds = "a path, bytes, a file, a uint8 array or a PIL image"
+            yield Listed(None, BadImage(f"an image is {kinds}, not {with_article(type(picture).__name__)}"))
+
+
+def is_file(picture: object) -> bool:
+    """Return whether the picture is an open file, from which its bytes can be read."""
+    return callable(getattr(picture, "read", None))
+
+
+def _read(file: Any) -> bytes | BadImage:
+    """Return the rest of an open file, or the error that says why it gives no bytes."""
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # closed, or text that is none
+        return BadImage(f"the file cannot be read: {error}")
+    if not isinstance(data, bytes):
+        return BadImage('the file is open as text: open it with open(path, "rb")')
+    return data if data else BadImage("the file has no bytes left to read: seek(0) goes to its start")
 
 
 def skipped(ignored: Mapping[str, int]) -> str:

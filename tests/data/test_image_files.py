@@ -119,7 +119,7 @@ def test_pictures_in_memory_are_read_like_the_file(tmp_path: Path) -> None:
         (np.zeros((3, 9, 8), np.uint8), r"not uint8 \(3, 9, 8\): the channels come last$"),
         (np.zeros((0, 4, 3), np.uint8), r"not uint8 \(0, 4, 3\): it has no pixels$"),
         (b"no image", "it is not a JPEG, PNG"),
-        (3, "an image is a path, bytes, a uint8 array or a PIL image, not a int"),
+        (3, "an image is a path, bytes, a file, a uint8 array or a PIL image, not an int"),
         (Image.new("F", (4, 4)), "32-bit"),
     ],
 )
