@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+import resnetctl.runs as runs
 from resnetctl import registry
 from resnetctl.config.calls import checked
-from resnetctl.errors import UsageError
-from resnetctl.hints import Call, Setting
+from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call, Setting, closest
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system import settings as machine
+from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
 from resnetctl.weights.file import load_network
@@ -61,7 +63,10 @@ def _fresh(source: object, channels: int) -> ResNet:
 def _trained(source: object, settings: Settings, channels: int | None) -> ResNet:
     from resnetctl.models.surgery import adapt_input
 
-    target = targets.resolve(targets.text(source), settings)
+    try:
+        target = targets.resolve(targets.text(source), settings)
+    except InputError as error:
+        raise _named(error, source, settings) from None
     if target.kind != "weights":
         raise UsageError(
             "an ONNX file gives no features", where=str(target.path), hint=Call("runs list", note="has runs to name")
@@ -70,3 +75,15 @@ def _trained(source: object, settings: Settings, channels: int | None) -> ResNet
     if channels is not None:
         adapt_input(net, channels)
     return net
+
+
+def _named(error: InputError, source: object, settings: Settings) -> InputError:
+    """Return the error; one on a name that no run has is about archs, too."""
+    if not isinstance(source, str) or is_path(source) or type(error) is not InputError:
+        return error
+    if expanded(source).exists() or (settings.runs_dir / source).exists():
+        return error
+    near = closest(source, [*registry.names("arch"), *(run.name for run in runs.all_runs(settings.runs_dir))])
+    known = Call("plugins list", settings={"kind": "arch"}, note="has the archs of this installation")
+    hints = [*([near] if near else []), known, Call("runs list")]
+    return InputError(f"there is no arch and no run '{source}'", hint=hints)

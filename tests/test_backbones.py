@@ -11,6 +11,7 @@ from support.trained import ARCH, card, make_run
 
 import resnetctl as rc
 from resnetctl.errors import InputError, UsageError
+from resnetctl.hints import Call
 
 PAGE = Path(__file__).parents[1] / "docs/how-to/backbones.md"
 
@@ -82,6 +83,17 @@ def test_outputs_are_renamed_and_follow_the_order_of_the_network() -> None:
     for out in ((), {"layer1": "x", "layer2": "x"}):
         with pytest.raises(UsageError, match="outputs with different names"):
             rc.backbone("resnet20", out)
+
+
+def test_a_wrong_name_is_about_archs_and_runs(machine: Path) -> None:
+    with pytest.raises(InputError, match="there is no arch and no run 'resnet65'") as caught:
+        rc.backbone("resnet65")
+    assert caught.value.hint[0] == "did you mean 'resnet56'?"
+    assert Call("plugins list", settings={"kind": "arch"}, note="has the archs of this installation") in caught.value.hint
+    make_run(card())
+    for name, problem in (("runs/one", "no such file or folder"), ("missing/one", "no such file or folder")):
+        with pytest.raises(InputError, match=problem):
+            rc.backbone(f"{name}s")
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries
