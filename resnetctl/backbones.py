@@ -10,7 +10,7 @@ import resnetctl.runs as runs
 from resnetctl import registry
 from resnetctl.config.calls import checked
 from resnetctl.errors import InputError, UsageError
-from resnetctl.hints import Call, Setting, closest
+from resnetctl.hints import Call, Hint, Setting, closest
 from resnetctl.spec import Arch, ImageSpec
 from resnetctl.system import settings as machine
 from resnetctl.system.plain_files import expanded, is_path
@@ -85,5 +85,5 @@ def _named(error: InputError, source: object, settings: Settings) -> InputError:
         return error
     near = closest(source, [*registry.names("arch"), *(run.name for run in runs.all_runs(settings.runs_dir))])
     known = Call("plugins list", settings={"kind": "arch"}, note="has the archs of this installation")
-    hints = [*([near] if near else []), known, Call("runs list")]
+    hints: list[Hint] = [*([near] if near else []), known, Call("runs list")]
     return InputError(f"there is no arch and no run '{source}'", hint=hints)

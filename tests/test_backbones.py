@@ -89,7 +89,7 @@ def test_a_wrong_name_is_about_archs_and_runs(machine: Path) -> None:
     with pytest.raises(InputError, match="there is no arch and no run 'resnet65'") as caught:
         rc.backbone("resnet65")
     assert caught.value.hint[0] == "did you mean 'resnet56'?"
-    assert Call("plugins list", settings={"kind": "arch"}, note="has the archs of this installation") in caught.value.hint
+    assert any(isinstance(hint, Call) and hint.verb == "plugins list" for hint in caught.value.hint)
     make_run(card())
     for name, problem in (("runs/one", "no such file or folder"), ("missing/one", "no such file or folder")):
         with pytest.raises(InputError, match=problem):

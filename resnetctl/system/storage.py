@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from resnetctl import fields
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
-from resnetctl.system.exchange import TEMPORARY, claimed, replace_folder, restore_replaced
+from resnetctl.system.exchange import TEMPORARY, claimed, held, in_use, replace_folder, restore_replaced
 from resnetctl.system.plain_files import open_regular
 
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
@@ -266,18 +266,16 @@ def lock(path: Path, *, owner: str, wait: float = LOCK_WAIT) -> Iterator[None]:
     """Hold the lock file `path`; the kernel frees it when the process dies. `wait` is in seconds.
 
     Raises:
-        UsageError: another process holds it. `owner` names the locked object in the message.
+        UsageError: another process, or this one, holds it. `owner` names the locked object in the message.
     """
     with _reported(path):
         guard = FileLock(path, timeout=wait)
         try:
             guard.acquire()
         except Timeout:
-            raise UsageError(f"{owner} is in use by another process", where=str(path)) from None
-    try:
+            raise in_use(path, owner) from None
+    with held(path, guard.release):
         yield
-    finally:
-        guard.release()
 
 
 def is_locked(path: Path) -> bool:

@@ -71,7 +71,7 @@ def test_a_stage_can_be_dropped_and_keeps_what_its_cut_measured(tmp_path: Path) 
 def test_one_process_works_on_a_run_and_sweeps_what_was_left(tmp_path: Path) -> None:
     staged = begin(tmp_path, "small", plan={})
     (left := staged.stages / f"{TEMPORARY}left").touch()
-    with staged.locked(), pytest.raises(UsageError, match="in use by another process"), staged.locked():
+    with staged.locked(), pytest.raises(UsageError, match="in use by this process"), staged.locked():
         pass
     assert not left.exists()
     with pytest.raises(UsageError, match="exists"):

@@ -356,6 +356,19 @@ def test_a_lock_excludes_other_processes_and_ends_with_its_process(folder: Path)
         pass
 
 
+def test_a_lock_that_this_process_holds_says_so(folder: Path) -> None:
+    other = pytest.raises(UsageError, match="run 'a' is in use by this process")
+    with (
+        storage.lock(folder / "lock", owner="run 'a'"),
+        other as caught,
+        storage.lock(folder / "lock", owner="run 'a'"),
+    ):
+        pass
+    assert "close()" in str(caught.value)
+    with storage.lock(folder / "lock", owner="run 'a'"):
+        pass
+
+
 def test_a_lock_is_released_after_an_error(folder: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", owner="x"):

@@ -241,7 +241,7 @@ def test_a_second_process_does_not_remove_what_the_first_one_has_begun(monkeypat
         with pytest.raises(KeyboardInterrupt):
             work(Order.of("first", **SHORT))
     staged = StagedRun(settings.load().runs_dir / "small")
-    with staged.locked(), pytest.raises(UsageError, match="in use by another process"):
+    with staged.locked(), pytest.raises(UsageError, match="in use by this process"):
         work(Order())
     assert staged.plan()["keep_blocks"] == [2, 1]
 
