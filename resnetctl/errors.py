@@ -143,6 +143,10 @@ class Stopped(ResnetctlError):
         self.exit_code = 128 + signum
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a function of Python; what it did was saved. Like any Ctrl-C, `except Exception` lets it pass."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether Python, or torch on any device, could not get memory. Does not load torch."""
     out_of_memory = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnetctl.engine.schedule import work
+from resnetctl.errors import Interrupted, Stopped
 from resnetctl.hints import Hint
 from resnetctl.spec import Arch
 from resnetctl.spec.brief import Brief, brief
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     from resnetctl.engine.loop import EpochResult
 
 Result = TypeVar("Result")
+Fact = TypeVar("Fact")
+
+
+def interruptible(facts: Iterator[Fact]) -> Iterator[Fact]:
+    """Yield the facts for a caller from Python. Work that SIGINT stops raises `Interrupted`: the caller stops, too."""
+    try:
+        yield from facts
+    except Stopped as error:
+        if error.exit_code != 128 + SIGINT:
+            raise
+        raise Interrupted(f"stopped {error}") from None
 
 
 def kept_figures(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from resnetctl.config.layers import Layer, from_file, from_recipe, layer, togeth
 from resnetctl.config.options import flags as known_flags
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import UsageError
+from resnetctl.facts import interruptible
 from resnetctl.hints import Call, Setting, in_shell, suggest
 from resnetctl.predictor import Target
 from resnetctl.runs.requirements import naming_plugins
@@ -75,7 +76,7 @@ def train(
     settings = machine.load()
     with naming_plugins(config):
         asked = draft(TrainConfig, all_layers, settings=settings, request=request, file=config)
-    return task(asked, settings)
+    return interruptible(task(asked, settings))
 
 
 @checked(options=run_arguments)
@@ -98,7 +99,7 @@ def finetune(
     settings = machine.load()
     with naming_plugins(config):
         asked = draft(FinetuneConfig, all_layers, settings=settings, request=request)
-    return task(asked, settings)
+    return interruptible(task(asked, settings))
 
 
 @checked()
@@ -108,7 +109,8 @@ def resume(
     """Return the facts of `rc.resume` while it works, as `train`."""
     from resnetctl.tasks.resume import resume as task
 
-    return task(str(targets.text(run)), settings=machine.load(), epochs=epochs, exact=exact, device=device)
+    work = task(str(targets.text(run)), settings=machine.load(), epochs=epochs, exact=exact, device=device)
+    return interruptible(work)
 
 
 @checked(options=order_options)
@@ -126,7 +128,7 @@ def compress(target: Target = None, *, name: str | None = None, **order: Unpack[
         report = yield from work
         yield report
 
-    return facts()
+    return interruptible(facts())
 
 
 def cut(target: Target, out: str | Path, *, name: str | None, **order: Unpack[OrderOptions]) -> CompressReport:

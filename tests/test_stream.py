@@ -1,5 +1,6 @@
 """The facts of a training come one by one, and wrong arguments raise before the first."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from support.datasets import tiny
 import resnetctl as rc
 from resnetctl import stream
 from resnetctl.config.schema import TrainConfig
+from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Started
 from resnetctl.system import settings
@@ -76,3 +78,22 @@ def test_several_processes_are_started_from_a_shell() -> None:
     with pytest.raises(UsageError, match="this process trains alone") as caught:
         rc.stream.train(data="digits", processes=2)
     assert "resnetctl train --processes 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("signum", "kind"), [(signal.SIGINT, rc.errors.Interrupted), (signal.SIGTERM, rc.errors.Stopped)]
+)
+def test_a_signal_saves_the_run_and_only_that_of_ctrl_c_ends_a_loop(
+    signum: signal.Signals, kind: type[BaseException]
+) -> None:
+    tiny(settings.load().data_dir)
+    facts = rc.stream.train(data="tiny", arch="resnet20", epochs=2, name="one")
+    next(fact for fact in facts if isinstance(fact, StepResult))
+    signal.raise_signal(signum)
+    with pytest.raises(kind) as caught:
+        list(facts)
+    assert isinstance(caught.value, KeyboardInterrupt) == (signum == signal.SIGINT)
+    assert isinstance(caught.value, Exception) == (signum == signal.SIGTERM)
+    assert "everything is saved" in str(caught.value)
+    assert "rc.resume('runs/one')" in str(caught.value)
+    assert rc.resume("one").summary["epochs"] == 2
