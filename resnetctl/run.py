@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.config.calls import checked
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.facts import kept_figures
+from resnetctl.hints import Call
 from resnetctl.report.base import lines
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir, all_runs
@@ -94,8 +95,13 @@ def runs(folder: str | PathLike[str] | None = None) -> list[Run]:
 
     Args:
         folder: holds the folders of runs and groups; None: `RESNETCTL_RUNS_DIR`, by default `runs`.
+
+    Raises:
+        InputError: the folder that is named does not exist.
     """
     place = machine.load().runs_dir if folder is None else Path(folder)
+    if folder is not None and not place.is_dir():
+        raise InputError("there is no such folder", where=str(folder), hint=Call("runs list"))
     return [Run(path=run.path, summary=run.summary() or {}) for run in all_runs(place)]
 
 

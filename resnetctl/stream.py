@@ -176,9 +176,19 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
     if "processes" in unknown:
         shell = in_shell(Call("train", settings={"processes": arguments["processes"]}))
         raise UsageError("this process trains alone; several are started from a shell", hint=shell)
+    if "seeds" in unknown:
+        raise _seeds(arguments)
     if unknown:
         raise UsageError(
             f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RunArguments.__annotations__])
         )
     values = {keys[name]: fspath(value) if isinstance(value, PathLike) else value for name, value in arguments.items()}
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
+
+
+def _seeds(arguments: Mapping[str, Any]) -> UsageError:
+    """Return the error of several seeds."""
+    known = {name: arguments[name] for name in ("data", "arch", "epochs") if name in arguments}
+    file = Call("sweep", ("FILE",), note="trains what a TOML file describes, such as seeds = 3")
+    shell = in_shell(Call("train", settings={**known, "seeds": arguments["seeds"]}))
+    return UsageError("this trains one run; several seeds are a group of runs", hint=[file, f"in a shell: {shell}"])

@@ -11,7 +11,7 @@ import pytest
 from support.datasets import tiny
 
 import resnetctl as rc
-from resnetctl.errors import UsageError
+from resnetctl.errors import InputError, UsageError
 from resnetctl.run import History, Run
 from resnetctl.system import settings
 
@@ -93,3 +93,10 @@ def test_a_curve_needs_two_epochs(run: Run) -> None:
     short = rc.train(data="tiny", arch="resnet20", epochs=1, name="short")
     with pytest.raises(UsageError, match="a curve needs two epochs"):
         short.plot()
+
+
+def test_a_folder_of_runs_that_does_not_exist_is_an_error(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such folder"):
+        rc.runs(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    assert rc.runs(tmp_path / "empty") == []

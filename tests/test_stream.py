@@ -80,6 +80,13 @@ def test_several_processes_are_started_from_a_shell() -> None:
     assert "resnetctl train --processes 2" in str(caught.value)
 
 
+def test_several_seeds_are_told_the_sweep() -> None:
+    with pytest.raises(UsageError, match="several seeds are a group of runs") as caught:
+        rc.train(data="digits", epochs=2, seeds=3)
+    assert "rc.sweep(FILE)" in str(caught.value)
+    assert "in a shell: resnetctl train --data digits --epochs 2 --seeds 3" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("signum", "kind"), [(signal.SIGINT, rc.errors.Interrupted), (signal.SIGTERM, rc.errors.Stopped)]
 )

@@ -122,7 +122,7 @@ def evaluate(
     store, told = open_data(data, opened.card, path=resolved.path, settings=settings)
     is_own = opened.card.trained_on.get("name") == store.card.name
     images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
-    order = class_order(store.card.classes, opened.card.classes, name=store.card.name)
+    order = class_order(store.card.classes, opened.card.classes, name=store.card.name, path=resolved.path)
     batches = relabelled_batches(images, opened.card, order=order, as_stored=opened.takes_originals)
     reference = published(opened.card.arch)
     scores = Scores(opened.card.classes, opened.card.temperature)

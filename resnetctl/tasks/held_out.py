@@ -143,8 +143,10 @@ def trained_on(card: WeightsCard, path: Path, *, verb: str = "eval") -> str:
     return name
 
 
-def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labels:
+def class_order(data: Sequence[str], model: Sequence[str], *, name: str, path: Path | None = None) -> Labels:
     """Return, for each label of the data, the index of the model's output with that name: int64 (K,).
+
+    `path` is the file of the model, for a hint.
 
     Raises:
         DataError: the sets of names differ; the error lists the difference.
@@ -157,7 +159,7 @@ def class_order(data: Sequence[str], model: Sequence[str], *, name: str) -> Labe
         raise DataError(
             f"the classes of the network and of '{name}' differ",
             problems=problems,
-            hint=Call("finetune", ("TARGET",), {"data": name}),
+            hint=Call("finetune", ("TARGET" if path is None or path.suffix == ".onnx" else path,), {"data": name}),
         )
     index = {item: number for number, item in enumerate(model)}
     return np.array([index[item] for item in data], dtype=np.int64)

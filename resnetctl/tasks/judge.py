@@ -76,7 +76,7 @@ class Judge:
             start += len(pixels)
 
     def _order(self, store: Store) -> Labels:
-        return class_order(store.card.classes, self.card.classes, name=store.card.name)
+        return class_order(store.card.classes, self.card.classes, name=store.card.name, path=self.target.path)
 
     def noise(self, images: ImageSet, kind: str) -> Evidence:
         """Return the pass over noise that is made from the first of `images`."""

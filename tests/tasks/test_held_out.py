@@ -92,3 +92,13 @@ def test_weights_that_were_chosen_on_val_flatter_themselves_there_with_any_task(
     assert said in told(store, {"epoch": 1.0, key: 0.5})
     assert said not in told(store, {"epoch": 1.0})
     assert said not in told(store, {"epoch": 1.0, key: 0.5}, trained_on="other"), "this val chose nothing"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [(Path("runs/a/model.safetensors"), Path("runs/a/model.safetensors")), (Path("a.onnx"), "TARGET")],
+)
+def test_other_classes_name_the_network_to_fine_tune(path: Path, target: Path | str) -> None:
+    with pytest.raises(DataError, match="the classes of the network and of 'zoo' differ") as caught:
+        class_order(["a"], ["b"], name="zoo", path=path)
+    assert caught.value.hint == (Call("finetune", (target,), {"data": "zoo"}),)

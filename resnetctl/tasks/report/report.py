@@ -175,7 +175,7 @@ def _open_data(judge: Judge, other: Judge | None, request: Request) -> Store:
     """Return the dataset, with the classes of both models."""
     store, told = open_data(request.data, judge.card, path=judge.target.path, settings=judge.settings, verb="report")
     judge.said.extend(told)
-    class_order(store.card.classes, judge.card.classes, name=store.card.name)
+    class_order(store.card.classes, judge.card.classes, name=store.card.name, path=judge.target.path)
     if other is not None:
         _require_same_classes(judge, other)
     return store
