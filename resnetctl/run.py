@@ -1,5 +1,6 @@
 """Runs as Python gets them: their summary, their epochs, and a table in a notebook."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.config.calls import checked
-from resnetctl.errors import InputError, UsageError
+from resnetctl.errors import InputError, ResnetctlError, UsageError
 from resnetctl.facts import kept_figures
-from resnetctl.hints import Call
+from resnetctl.hints import Call, in_python
 from resnetctl.report.base import lines
 from resnetctl.report.outcomes import TrainReport
 from resnetctl.runs import RunDir, all_runs
@@ -47,13 +48,32 @@ class Run(TrainReport):
         return f"run {self.name}"
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines of the summary, and those of the epoch whose weights were kept."""
+        """Yield the lines of the summary, and those of the kept epoch; of an unfinished run its state."""
         yield from super().rows()
+        if not self.summary:
+            yield from self._unfinished()
+            return
         kept = self.summary.get(str(self.summary.get("kept")), {})
         name = f"{self.summary.get('kept')} epoch"
         yield from lines(
             {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}
         )
+
+    def _unfinished(self) -> Iterator[tuple[str, str]]:
+        """Yield the state of a run without a summary, its last epoch, and what goes on with it."""
+        run, epochs = RunDir(self.path), self.history
+        planned, failure = "?", run.failure()
+        with contextlib.suppress(ResnetctlError):
+            config = run.read_config()
+            planned = f"{config.epochs:g}"
+            yield from lines({"arch": config.model.arch, "data": config.data})
+        yield "status", "running" if run.is_running() else "unfinished" if failure is None else f"failed: {failure}"
+        yield "epochs", f"{len(epochs)} of {planned}"
+        yield from lines(
+            {f"{key} of the last epoch": epochs[-1][key] for key in SHOWN[1:] if epochs and key in epochs[-1]}
+        )
+        if not run.is_running():
+            yield "to go on", in_python(Call("train", settings={"resume": self.path}))
 
     def plot(self) -> "Curves":
         """Return the curves of loss, accuracy, learning rate and speed, which a notebook draws.

@@ -13,6 +13,7 @@ from support.datasets import tiny
 import resnetctl as rc
 from resnetctl.errors import InputError, UsageError
 from resnetctl.run import History, Run
+from resnetctl.runs import RunDir
 from resnetctl.system import settings
 
 
@@ -47,7 +48,14 @@ def test_an_unfinished_run_has_its_epochs_and_no_summary(run: Run) -> None:
     (found,) = rc.runs()
     assert found.summary == {}
     assert len(found.history) == 2
-    assert "<caption>run one</caption>" in found._repr_html_()
+    table = found._repr_html_()
+    assert "<caption>run one</caption>" in table
+    assert "<tr><th>status</th><td>unfinished</td></tr>" in table
+    assert "<tr><th>epochs</th><td>2 of 2</td></tr>" in table
+    assert re.search(r"<th>val accuracy of the last epoch</th><td>[\d.]+%</td>", table)
+    assert "<td>rc.resume(&#x27;runs/one&#x27;)</td>" in table
+    with RunDir(run.path).locked():
+        assert "<td>running</td>" in found._repr_html_()
 
 
 def test_all_runs_are_those_of_groups_too(run: Run) -> None:
