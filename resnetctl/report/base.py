@@ -11,7 +11,10 @@ from resnetctl.fields import plain
 from resnetctl.spec.brief import Brief
 
 MAX_ITEMS = 10  # items of a list shown in a notebook's table
-SHARES = ("interval", "min_accuracy")  # shown in percent, as all names with top1 or top5
+SHARES = (  # shown in percent, as all names with top1 or top5
+    "interval", "balanced_accuracy", "majority_baseline",
+    "min_primary", "min_accuracy", "min_balanced_accuracy", "min_per_class", "min_lower",
+)  # fmt: skip
 NAMES = {"top1": "accuracy", "interval": "95 % interval"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
@@ -93,6 +93,13 @@ class ExplainReport(Report):
     results: tuple[Explained, ...]
     problems: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield how the maps were made, and each image with its class, the scores of its map, and the picture."""
+        yield from super().rows()
+        for item in self.results:
+            scores = f"insertion {item.score.insertion:.3f}, deletion {item.score.deletion:.3f}"
+            yield str(item.file), f"{item.label} {item.probability:.1%}; {scores}; {item.picture}"
 
     def require(self) -> None:
         """Raise `DataError` that lists the bad files. Call it after showing the results."""

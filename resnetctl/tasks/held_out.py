@@ -65,6 +65,14 @@ class Judged(Measurement):
         """The numbers that the limits are for."""
         raise NotImplementedError
 
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield the limits that are not met, the numbers, and how many networks this test has judged."""
+        if missed := self.gates.missed(self.numbers):
+            yield "failed", "; ".join(missed)
+        yield from super().rows()
+        if self.looks is not None and self.looks.models > 1:
+            yield "judged", f"{self.looks.models:,} networks on this test"
+
     def rest(self) -> dict[str, Any]:
         """Return what follows the numbers in the document: data, split and target, limits and notices."""
         return {

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -363,6 +364,10 @@ def test_an_unknown_dataset_gets_a_suggestion(store: Store) -> None:
 def test_limits_are_checked_after_the_report(store: Store) -> None:
     make_run(card(store))
     outcome = evaluate(None, settings=settings.load(), min_accuracy=1.0, min_per_class=0.0)
+    shown = dict(outcome.rows())
+    assert "below the required 100 %" in shown["failed"]
+    assert shown["min accuracy"] == "100.0%"
+    assert re.fullmatch(r"[\d.]+%", shown["balanced accuracy"])
     assert outcome.report.count == 36
     assert outcome.written is not None
     assert outcome.to_json()["min_accuracy"] == 1.0

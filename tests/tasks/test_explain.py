@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,9 @@ def test_each_image_has_a_picture_and_an_array(run: RunDir, pictures: Path) -> N
         wanted, logits = class_maps(network(), pixels, labels=label)
         assert np.load(item.array, allow_pickle=False) == pytest.approx(wanted[0], abs=1e-5)
         assert CLASSES[logits.argmax()] == item.label
+    assert re.fullmatch(
+        r"\w+ [\d.]+%; insertion [\d.]+, deletion [\d.]+; .*0\.png", dict(outcome.rows())[str(pictures / "0.png")]
+    )
     document = outcome.to_json()
     assert document["schema"] == "resnetctl.explain/1"
     assert {"file", "picture", "array", "class", "probability", "insertion", "deletion", "random_head"} == set(

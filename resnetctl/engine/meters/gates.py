@@ -75,6 +75,10 @@ class Gates:
             return [str(row["name"]) for row in report.per_class for key in keys if row[key] is None]
         return [item.name for item in report.per_class if item.accuracy is None]
 
+    def missed(self, report: EvalReport | Measured) -> list[str]:
+        """Return a sentence for each figure below its limit; classes last, worst first."""
+        return [problem for _, problem in self._failures(report)]
+
     def check(self, report: EvalReport | Measured) -> None:
         """Raise `CheckFailed` when a figure is below its limit. The error names each figure with its limit."""
         failures = list(self._failures(report))

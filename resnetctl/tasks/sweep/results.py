@@ -83,11 +83,23 @@ class SweepReport(Report):
     against: AgainstGroup | None = None
     plugins: tuple[str, ...] = ()
 
+    @property
+    def caption(self) -> str:
+        """The heading of the table in a notebook."""
+        return f"sweep {Path(self.path).name}: val accuracy"
+
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield one line for each setting."""
+        """Yield one line for each setting: its mean, the 95 % interval, and what the seeds say against the best."""
         for setting in self.settings:
-            mean = setting.val_top1
-            yield setting.label, "-" if mean is None else f"{mean.mean:.1%} (n = {mean.n})"
+            mean, pairs = setting.val_top1, setting.against_best
+            if mean is None:
+                yield setting.label, "-"
+                continue
+            between = "" if mean.interval is None else f", {mean.interval[0]:.1%} to {mean.interval[1]:.1%}"
+            verdict = "" if pairs is None else f"; {pairs.verdict} than the best"
+            if pairs is not None and pairs.verdict == "not distinguishable":
+                verdict = f"; {pairs.verdict} from the best"
+            yield setting.label, f"{mean.mean:.1%} (n = {mean.n}{between}){verdict}"
 
     def plot(self) -> Curves:
         """Return an SVG of the accuracies of all seeds, with the interval of each mean.

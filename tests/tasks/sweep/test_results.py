@@ -124,7 +124,10 @@ def test_the_report_is_one_json_document(group: Group) -> None:
     document = json.loads(json.dumps(show(group).to_json()))
     assert document["schema"] == "resnetctl.sweep.show/1"
     assert document["settings"][1]["against_best"]["needed"] > 2
-    assert dict(show(group).rows())["lr 0.1"] == "92.0% (n = 3)"
+    best, *others = [text for _, text in show(group).rows()]
+    assert others == ["92.0% (n = 3, 87.0% to 97.0%); not distinguishable from the best"]
+    assert "the best" not in best
+    assert f"<caption>sweep {group.path.name}: val accuracy</caption>" in show(group)._repr_html_()
 
 
 def test_the_plot_has_a_mark_for_each_seed_and_each_mean(group: Group) -> None:
@@ -180,7 +183,7 @@ def test_only_seeds_are_one_setting_without_a_name(tmp_path: Path) -> None:
         made.run(name).save_summary({"kept": "last", "last": {"epoch": 1, "val_top1": seed / 10}, "epochs": 1})
     (only,) = show(made).settings
     assert (only.name, only.seeds, only.against_best) == ("", {4: 0.4, 5: 0.5}, None)
-    assert dict(show(made).rows()) == {"all runs": "45.0% (n = 2)"}
+    assert dict(show(made).rows()) == {"all runs": "45.0% (n = 2, 0.0% to 100.0%)"}
     assert b"all runs" in show(made).plot()["sweep.svg"]
 
 
