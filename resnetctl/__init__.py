@@ -14,7 +14,10 @@ import sys
 
 TYPE_CHECKING = False  # importing typing would double what `import resnetctl` costs
 if TYPE_CHECKING:
-    from resnetctl import errors, facts, spec, stream
+    from resnetctl import errors as errors
+    from resnetctl import facts as facts
+    from resnetctl import spec as spec
+    from resnetctl import stream
     from resnetctl.api import (
         backbone,
         bench,
@@ -43,11 +46,9 @@ __all__ = [
     "backbone",
     "bench",
     "compress",
-    "errors",
     "evaluate",
     "explain",
     "export",
-    "facts",
     "find_lr",
     "finetune",
     "load",
@@ -55,22 +56,21 @@ __all__ = [
     "report",
     "resume",
     "runs",
-    "spec",
     "stream",
     "sweep",
     "train",
 ]
-MODULES = ("errors", "facts", "spec")
+MODULES = ("errors", "facts", "spec")  # reached as `rc.errors`; no functions, so `import *` leaves them out
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *MODULES]
 
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and reports all others
 
     def __getattr__(name: str) -> object:
-        if name in __all__:
+        if name in __dir__():
             from importlib import import_module
 
             if name in MODULES:  # the import makes it an attribute of the package
