@@ -41,6 +41,7 @@ class Follower(Screen):
         self._columns: epochs.Columns = ()
         self._shows: dict[type, Callable[[Any], None]] = {
             facts.Notice: self._notice,
+            facts.Doing: self._notice,
             facts.Progress: self.progress,
             facts.Started: self._start,
             facts.EpochTimed: self._epoch,

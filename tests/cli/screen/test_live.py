@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from resnetctl import facts
 from resnetctl.cli.screen.live import Follower, follow
-from resnetctl.facts import EpochTimed, Finished, Notice, Progress, Started
+from resnetctl.facts import Doing, EpochTimed, Finished, Notice, Progress, Started
 
 Make = Callable[..., Started]
 Epoch = Callable[..., EpochTimed]
@@ -32,17 +33,25 @@ def step(number: int) -> Any:
 @pytest.fixture
 def stream(started: Make, epoch_done: Epoch, machine: Path) -> Callable[[], Iterator[Any]]:
     def facts() -> Iterator[Any]:
-        yield Notice(text="adding ./photos as photos")
+        yield Doing(text="adding ./photos as photos")
         yield Progress(what="reading photos", done=9, total=9, unit="images")
         yield started()
         for number in range(1, 4):
             yield from (step(10 * (number - 1) + within) for within in range(1, 11))
+            if number == 1:
+                yield Doing(text="about 10 min for the whole run")
             yield epoch_done(number, 0.5 + number / 10, is_best=True)
         best = {"epoch": 3, "val_top1": 0.8, "train_top1": 0.5}
         summary = {"schema": "resnetctl.train/1", "kept": "best", "best": best, "last": best, "epochs": 3}
         yield Finished(run=machine / "runs" / "a", summary=summary | {"seconds": 9.0, "val_images": 143})
 
     return facts
+
+
+def test_every_fact_has_a_place_on_the_screen() -> None:
+    every = {item for item in vars(facts).values() if isinstance(item, type) and item.__module__ == facts.__name__}
+    yielded = {item for item in every if issubclass(item, facts.TrainFact.__args__)}  # type: ignore[attr-defined]
+    assert {Doing, Notice, Started} <= yielded <= Follower("train")._shows.keys()
 
 
 def test_without_a_terminal_an_epoch_is_one_line(
@@ -52,7 +61,7 @@ def test_without_a_terminal_an_epoch_is_one_line(
     follow(stream(), verb="train", as_json=False)
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in err.splitlines() if line] == [
-        "adding", "reading", "reading", "resnetctl", "runs/a", "epoch", "─" * 71, "1", "2", "3",
+        "adding", "reading", "reading", "resnetctl", "runs/a", "about", "epoch", "─" * 71, "1", "2", "3",
     ]  # fmt: skip
     assert "\x1b" not in err
     assert Loss.read == 0, "reading the loss waits for the device"
