@@ -119,5 +119,5 @@ def _against(pairs: "SeedPairs | None") -> str:
         return f"{text}; {few}"
     points = f"{100 * pairs.resolution:g} points"
     if not pairs.needed:
-        return f"{text}; more than 10,000 seeds are needed to show {points} in 4 of 5 cases"
-    return f"{text}; {pairs.needed} seeds would show {points} in 4 of 5 cases"
+        return f"{text}; more than 10,000 seeds are needed to show a difference of {points} in 4 of 5 cases"
+    return f"{text}; {pairs.needed:,} seeds would show a difference of {points} in 4 of 5 cases"

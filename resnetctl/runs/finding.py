@@ -59,7 +59,7 @@ def find(text: str | Path, folder: Path) -> RunDir:
                 hint=[
                     Call("sweep show", (path,)),
                     Call("sweep work", (path,), note="goes on with its runs"),
-                    "or name one run in it",
+                    *(f"or name one run in it, such as {run.name}" for run in runs_in(path)[:1]),
                 ],
             )
         if _is_staged(path):

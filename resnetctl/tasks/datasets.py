@@ -161,19 +161,31 @@ def read_and_store(
         raise exists(name)
     storage.require_writable(settings.data_dir, hint=ELSEWHERE)
     yield Doing(f"reading {path}")
+    asked = options
     if target.exists():
         with contextlib.suppress(DataError):  # what is damaged is replaced all the same
-            asked, options = options, options.like(read_card(settings.data_dir, name))
+            options = asked.like(read_card(settings.data_dir, name))
             yield from _kept(asked, options)
     with open_any(path) as source:
         if options.image_labels:
             source = _labelled(source)
         try:
             yield from _stored(source, name, settings=settings, options=options)
+        except DataError as error:
+            error.hint = tuple(_repeated(hint, name, asked) for hint in error.hint)
+            raise
         except UsageError:
             if target.exists() and not options.replace:  # another process was faster
                 raise exists(name) from None
             raise
+
+
+def _repeated(hint: Hint, name: str, asked: Options) -> Hint:
+    """Return a hint to add the data otherwise, with everything else that was asked for."""
+    if not isinstance(hint, Call) or hint.verb != "data add":
+        return hint
+    own_name = {} if path_name(Path(hint.targets[0])) == name else {"name": name}
+    return dataclasses.replace(hint, settings={**asked.given(), **own_name, **hint.settings})
 
 
 def _kept(asked: Options, taken: Options) -> Iterator[Notice]:
@@ -274,7 +286,12 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
     name = path_name(path)
     if name not in store_names(settings.data_dir):
         yield Doing(f"adding {path} to the store as '{name}'")
-        yield from read_and_store(path, name, settings=settings, options=Options())
+        try:
+            yield from read_and_store(path, name, settings=settings, options=Options())
+        except DataError as error:
+            if any(isinstance(hint, Call) and hint.verb == "data add" for hint in error.hint):
+                error.hint += (Setting("data", name, note="then uses it"),)
+            raise
         return name
     card = read_card(settings.data_dir, name)
     require_source(card, path, where=Setting("data"))

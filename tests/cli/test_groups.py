@@ -40,7 +40,7 @@ def test_noise_is_named_with_the_seeds_that_would_detect_it(capsys: pytest.Captu
     _, best, other = lines(capsys, {0: 0.905, 1: 0.932, 2: 0.918})
     assert best == ["lr 0", "92.0 %", "1.00", "3", "89.5-94.5", "-"]
     assert other[-1].startswith("-0.17 points, not distinguishable; ")
-    assert other[-1].endswith(" seeds would show 0.3 points in 4 of 5 cases")
+    assert other[-1].endswith(" seeds would show a difference of 0.3 points in 4 of 5 cases")
 
 
 def test_a_clear_difference_is_just_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,21 +19,24 @@ GAP = "  "
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, drop: Sequence[str] = ()) -> None:
     """Print rows under a header; a pipe gets all columns, tab-separated.
 
-    On a terminal, the columns in `drop` are left out in this order until the table is narrow enough. The last column
-    is wrapped.
+    On a terminal, the columns in `drop` are left out in this order until the table is narrow enough, and named below
+    it. The last column is wrapped.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not (sys.stdout is not None and sys.stdout.isatty()):
         for row in [list(header), *cells]:
             streams.result("\t".join(row))
         return
-    shown = [list(header), *cells]
+    shown, gone = [list(header), *cells], []
     for name in drop:
         if _table_width(shown) > streams.width():
+            gone.append(name)
             place = shown[0].index(name)
             shown = [[*row[:place], *row[place + 1 :]] for row in shown]
     for line in aligned(shown[0], shown[1:], width=streams.width()):
         streams.result(line)
+    if gone:
+        streams.say(streams.notice(f"no room for {', '.join(gone)}; --json has all columns"))
 
 
 def folded(header: Sequence[str], rows: Iterable[Sequence[object]], *, at: int) -> None:

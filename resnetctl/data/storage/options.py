@@ -1,6 +1,6 @@
 """What a user may choose when images are stored."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -30,6 +30,10 @@ class Options:
     shuffle: bool = False
     vectors: Path | None = None
     image_labels: bool = False
+
+    def given(self) -> dict[str, object]:
+        """Return the options that are not the default, by name."""
+        return {each.name: value for each in fields(Options) if (value := getattr(self, each.name)) != each.default}
 
     def like(self, card: DatasetCard) -> Self:
         """Return the options for a dataset in the place of that of `card`: its size, fit and form unless given."""

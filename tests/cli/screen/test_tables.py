@@ -51,7 +51,10 @@ def test_a_narrow_table_leaves_columns_out(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(columns))
     tables.table(["name", "a bit wider", "another"], [["x" * 33, "y", "z"]], drop=("another", "a bit wider"))
-    assert capsys.readouterr().out.splitlines()[0] == header
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == header
+    gone = [name for name in ("another", "a bit wider") if name not in header]
+    assert captured.err == (f"no room for {', '.join(gone)}; --json has all columns\n" if gone else "")
 
 
 @pytest.mark.usefixtures("capsys", "tty")

@@ -54,6 +54,18 @@ def test_a_replaced_dataset_has_the_size_of_before(tmp_path: Path, settings: Set
     assert not any("as before" in fact.text for fact in facts if isinstance(fact, Notice))
 
 
+def test_the_hint_on_bad_images_repeats_what_was_asked_for(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "p", {**tree(), "train/cat/bad.png": b"no image"})
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        done(add(request(root, "pets64", size=6), settings))
+    options = {"size": 6, "name": "pets64", "on_bad_image": "skip"}
+    assert caught.value.hint == (Call("data add", (root,), options, note="leaves them out"),)
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        done(ensure(str(root), settings))
+    plain = Call("data add", (root,), {"on_bad_image": "skip"}, note="leaves them out")
+    assert caught.value.hint == (plain, Setting("data", "p", note="then uses it"))
+
+
 def test_a_damaged_dataset_is_replaced_all_the_same(tmp_path: Path, settings: Settings) -> None:
     root = write_tree(tmp_path / "p", tree())
     done(add(request(root, size=6), settings))
