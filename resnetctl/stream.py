@@ -178,6 +178,10 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
         raise UsageError("this process trains alone; several are started from a shell", hint=shell)
     if "seeds" in unknown:
         raise _seeds(arguments)
+    if "dry_run" in unknown:
+        shell = in_shell(Call("train", settings={**_named(arguments), "dry_run": True}))
+        times = Call("bench", settings=_named(arguments), note="times the steps")
+        raise UsageError("a dry run is a command only", hint=(f"in a shell: {shell}", times))
     if unknown:
         raise UsageError(
             f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RunArguments.__annotations__])
@@ -186,9 +190,13 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
 
 
+def _named(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that name data, network and length, for a line in a hint."""
+    return {name: arguments[name] for name in ("data", "arch", "epochs") if name in arguments}
+
+
 def _seeds(arguments: Mapping[str, Any]) -> UsageError:
     """Return the error of several seeds."""
-    known = {name: arguments[name] for name in ("data", "arch", "epochs") if name in arguments}
     file = Call("sweep", ("FILE",), note="trains what a TOML file describes, such as seeds = 3")
-    shell = in_shell(Call("train", settings={**known, "seeds": arguments["seeds"]}))
+    shell = in_shell(Call("train", settings={**_named(arguments), "seeds": arguments["seeds"]}))
     return UsageError("this trains one run; several seeds are a group of runs", hint=[file, f"in a shell: {shell}"])

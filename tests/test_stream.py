@@ -80,6 +80,13 @@ def test_several_processes_are_started_from_a_shell() -> None:
     assert "resnetctl train --processes 2" in str(caught.value)
 
 
+def test_a_dry_run_is_told_the_command() -> None:
+    with pytest.raises(UsageError, match="a dry run is a command only") as caught:
+        rc.train(data="digits", dry_run=True)
+    assert "in a shell: resnetctl train --data digits --dry-run" in str(caught.value)
+    assert "rc.bench(data='digits')" in str(caught.value)
+
+
 def test_several_seeds_are_told_the_sweep() -> None:
     with pytest.raises(UsageError, match="several seeds are a group of runs") as caught:
         rc.train(data="digits", epochs=2, seeds=3)

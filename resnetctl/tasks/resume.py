@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import resnetctl.runs as runs
@@ -77,8 +78,10 @@ def resume(
         InputError: there is no such run, or it cannot be read.
         PluginError: a distribution that the run used is not installed.
     """
-    if epochs is not None and (not isinstance(epochs, int) or epochs < 1):
-        raise UsageError(f"a run trains on to a whole number of epochs, not {epochs!r}", where=Setting("epochs"))
+    if epochs is not None:
+        if not isinstance(epochs, Integral) or epochs < 1:
+            raise UsageError(f"a run trains on to a whole number of epochs, not {epochs!r}", where=Setting("epochs"))
+        epochs = int(epochs)  # numpy has integers of its own
     team = team or Team()
     with team.preparing():
         run = runs.find(target, settings.runs_dir)
