@@ -234,9 +234,9 @@ def deepcopy(block: Any) -> str:
 
 
 def initialisation(block: Any) -> str:
-    """A new block has finite parameters on the current device."""
+    """A new block has finite parameters and stored buffers on the current device."""
     unit = block(16, 32, stride=2)
-    bad = [name for name, item in unit.named_parameters() if not item.isfinite().all()]
+    bad = [name for name, item in unit.state_dict().items() if not item.isfinite().all()]
     expect(not bad, f"NaN or infinity in {', '.join(bad)}")
     with torch.device("meta"):
         away = block(16, 32, stride=2)

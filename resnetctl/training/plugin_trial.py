@@ -122,6 +122,7 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     def logits(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
         model = build(arch, classes=classes, image=image)
+        _require_finite_state(model, name)
         if state is None:
             _train(model, images, classes=classes)
         else:
@@ -138,6 +139,14 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     if (first - second).abs().max() > 1e-4 * first.abs().max():
         differ = "two networks with the same weights differ: its state dict lacks some weights"
         raise registry.fault("block", name, problem=differ)
+
+
+def _require_finite_state(model: nn.Module, block: str) -> None:
+    """Raise `PluginError` if a new network has a parameter or a stored buffer that is not finite."""
+    bad = [key for key, item in model.state_dict().items() if item.is_floating_point() and not item.isfinite().all()]
+    if bad:
+        more = f", nor are {len(bad) - 1:,} others," if len(bad) > 1 else ""
+        raise registry.fault("block", block, problem=f"'{bad[0]}' is not finite{more} before the first step")
 
 
 @contextlib.contextmanager

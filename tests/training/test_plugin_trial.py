@@ -154,6 +154,35 @@ def test_a_mistake_behind_an_argument_has_its_line_and_no_check_that_passes(
     assert str(hint).startswith(advice)
 
 
+MIX = """
+    def __init__(self, *args, mix=0.5, **more):
+        super().__init__(*args, **more)
+        {store}
+
+    def forward(self, x):
+        return super().forward(x) * torch.sigmoid(self.mix)
+"""
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "self.mix = nn.Parameter(torch.logit(torch.tensor(mix)))",
+        "self.register_buffer('mix', torch.logit(torch.tensor(mix)))",
+    ],
+    ids=["parameter", "buffer"],
+)
+def test_a_weight_that_is_infinite_at_birth_is_refused_although_the_output_is_finite(site: Path, store: str) -> None:
+    """The run would train, and blame the images of its first step."""
+    add_plugin(site, "block", BLOCK + MIX.replace("{store}", store))
+    error = refused("model.block=odd", "model.block_args.mix=1")
+    assert error.message == (
+        "block 'odd' of odd 1.2: 'layer1.0.mix' is not finite, nor are 5 others, before the first step (with mix=1.0)"
+    )
+    assert error.keys == ("model.block_args.mix",)
+    trained("model.block=odd", "model.block_args.mix=0.4")
+
+
 def test_a_mistake_in_the_constructor_of_a_block_has_its_line(site: Path) -> None:
     add_plugin(site, "block", BLOCK + "    def __init__(self, *args, **more):\n        self.x = no_such_name\n")
     error = refused("model.block=odd")
