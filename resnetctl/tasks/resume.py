@@ -39,11 +39,10 @@ from resnetctl.training.session import Session
 from resnetctl.training.trackers import tracked
 from resnetctl.weights.checks import check_keys
 from resnetctl.weights.file import NamedWeights
-from resnetctl.weights.plugins import explained, require_plugins
+from resnetctl.weights.plugins import OTHER_CODE, explained, require_plugins
 from resnetctl.wording import counted
 
 ORIGIN = "resume"  # the origin of config values that a resume changes
-OTHER_CODE = "the block has changed since the run began: restore its old code, or start a new run"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from resnetctl.registry.code import Digests, edited
 from resnetctl.registry.folders import install_hints, installed, version_hints
 from resnetctl.spec import WeightsCard
 
+OTHER_CODE = "the block has changed since the run began: restore its old code, or start a new run"
 NO_PLUGIN = "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin"
 
 
@@ -71,7 +72,8 @@ def explained(
     elif changed:
         names = " and ".join(changed)
         reason = f"the code of {names} was changed since the weights were trained"
-        hints = [*error.hint, "restore the code as it was then, or train again with the code of today"]
+        own = (hint for hint in error.hint if hint != OTHER_CODE)
+        hints = [*own, "restore the code as it was then, or train again with the code of today"]
     else:
         return error
     return PluginError(f"{error.message}; {reason}", where=str(path), problems=error.problems, hint=hints)

@@ -94,6 +94,21 @@ def test_a_renamed_argument_is_exit_4_and_says_that_the_code_was_changed(trained
     assert any("train again with the code of today" in str(hint) for hint in error.hint)
 
 
+def test_a_resume_after_a_module_was_renamed_says_once_what_to_do(site: Path) -> None:
+    """The hints of the keys and of the changed code said the same."""
+    named = BLOCK.replace("stride=stride)", "stride=stride)\n        self.extra = nn.BatchNorm2d(width)")
+    (site / "odd_block.py").write_text("from torch import nn\n" + named)
+    renew()
+    finished = run("model.block=odd", name="renamed")
+    (site / "odd_block.py").write_text("from torch import nn\n" + named.replace("extra", "more"))
+    renew()
+    with pytest.raises(ResnetctlError) as caught:
+        VERBS["resume"](finished)
+    assert "the code of odd (odd_block.py) was changed" in caught.value.message
+    assert caught.value.problems[0].startswith("missing: ")
+    assert caught.value.hint == ("restore the code as it was then, or train again with the code of today",)
+
+
 def test_after_a_new_version_the_old_code_is_to_be_checked_out_and_the_arguments_are_named(
     trained: RunDir, site: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
