@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from math import log
 
+from torch import nn
+
+from resnetctl import registry
 from resnetctl.config.defaults import other_block
 from resnetctl.config.duration import rough
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
@@ -67,6 +70,8 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     if vector is not None and (job.head is None or job.head.vector is None):
         have = f"'{job.store.card.name}' has {counted(len(vector.columns), 'number')} with each image"
         yield Notice(f"{have}, which this network does not read: it learns from the pixels alone")
+    if not state.step:
+        yield from _other_shortcut(job.arch.block, state.model)
     yield from _sorted_shards(job)
     yield from _no_graph(job)
     yield from _late_thaw(job)
@@ -80,6 +85,19 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
     if job.val is not None and job.split is None and origin != "default" and not origin.startswith("recipe "):
         yield Notice(f"'{job.store.card.name}' has its own val split, so `val_fraction` ({origin}) changes nothing")
     yield from _growing_images(job, step=state.step)
+
+
+def _other_shortcut(name: str, model: nn.Module) -> Iterator[Notice]:
+    """Yield a notice if a plugin's block has no `downsample`, as the rules of `plugins check` want."""
+    distribution = registry.distribution_of("block", name)
+    unit = next(iter(getattr(model, "layer1", ())), None)
+    if distribution and unit is not None and not hasattr(unit, "downsample"):
+        children = ", ".join(child for child, _ in unit.named_children())
+        yield Notice(
+            f"block '{name}' has no `downsample` (it has {children}): weights of torchvision do not fit its shortcut, "
+            "and after a later rename neither do those of this run",
+            hint=(Call("plugins check", (f"{distribution}:{name}",)),),
+        )
 
 
 def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:

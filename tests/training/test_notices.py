@@ -4,11 +4,14 @@ import dataclasses
 
 import pytest
 from support.jobs import job
+from torch import Tensor, nn
 
+from resnetctl import registry
+from resnetctl.blocks import BasicBlock
 from resnetctl.engine.loop import EpochResult
 from resnetctl.engine.metrics import EvalReport
 from resnetctl.facts import Doing
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.training import notices as remarking
 from resnetctl.training.job import fresh_model, fresh_state
 from resnetctl.training.notices import estimate, exploded, remarks, started
@@ -39,6 +42,37 @@ def test_the_first_line_names_a_block_that_is_not_that_of_the_arch(name: str, bl
 
 def test_ordinary_settings_get_no_notice() -> None:
     assert remarked("threads=1") == []
+
+
+class Renamed(BasicBlock):
+    """Calls its shortcut otherwise."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1):
+        super().__init__(in_channels, width, stride=stride)
+        self.shortcut = self.downsample
+        del self.downsample
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv1(images) + self.shortcut(images)
+
+
+@pytest.mark.parametrize(("block", "is_told"), [(Renamed, True), (BasicBlock, False)])
+def test_a_plugins_block_with_another_name_for_its_shortcut_gets_a_notice(
+    block: type[nn.Module], is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`plugins check` fails it, and `train` took it without a word."""
+    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: "mine" if name == "odd" else "")
+    with registry.overlay("block", odd=block):
+        settled = job("threads=1", "model.block=odd")
+        state = fresh_state(settled, fresh_model(settled))
+        found = list(remarks(settled, state))
+        state.step = 1  # a resume has said it
+        assert not list(remarks(settled, state))
+    assert len(found) == is_told
+    for notice in found:
+        assert notice.text.startswith("block 'odd' has no `downsample` (it has conv1, bn1, ")
+        assert "shortcut): weights of torchvision do not fit" in notice.text
+        assert notice.hint == (Call("plugins check", ("mine:odd",)),)
 
 
 def test_more_threads_than_cores_and_a_batch_of_all_images_get_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
