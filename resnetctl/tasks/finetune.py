@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from resnetctl.engine.distributed import Team
 from resnetctl.engine.hardware.device import pick_device
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.facts import Notice
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Hint, Setting
 from resnetctl.models.dense import backbone_of, with_head
 from resnetctl.models.surgery import adapt_input, swap_head
 from resnetctl.spec import Arch, HeadCard, ImageSpec, WeightsCard
@@ -31,6 +32,7 @@ from resnetctl.training.launch import Facts, launch, require_place
 from resnetctl.weights import file as weights_file
 from resnetctl.weights.file import NamedWeights
 from resnetctl.weights.plugins import unbuildable
+from resnetctl.weights.torchvision import NAMES as TORCHVISION_NAMES
 from resnetctl.wording import counted
 
 BLOCK_ARGS = "model.block_args."
@@ -64,7 +66,7 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
     digest_origin = origins.get("weights_sha256", "")
     sources.require_same_bytes(start, config.weights_sha256, key="weights", origin=digest_origin)
     teacher = sources.open_teacher(config.distill, settings, origin=origins.get("distill.teacher_sha256", ""))
-    _require_same_arch(chosen, start.weights.card.arch)
+    _require_same_arch(chosen, start.weights.card.arch, config=config, start=start)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
         job = _prepare(draft, open_store(place.data_dir, name), start, teacher=teacher)
@@ -80,8 +82,9 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
         yield from launch(job, copy_of_model, draft=draft, folder=folder, save_first=True, team=team)
 
 
-def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
+def _require_same_arch(chosen: Mapping[str, Any], arch: Arch, *, config: FinetuneConfig, start: NamedWeights) -> None:
     """Raise `UsageError` when the config asks for another network than that of the weights."""
+    whose = config.weights or f"{Path(start.name).parent.name}, the newest run"
     own: dict[str, Any] = {"model.arch": arch.name, "model.block": arch.block, "model.stem": arch.stem}
     own |= {"model.activation": arch.activation or "relu", "model.norm": arch.norm or "batch"}
     own |= {BLOCK_ARGS + name: value for name, value in arch.block_args.items()}
@@ -90,10 +93,18 @@ def _require_same_arch(chosen: Mapping[str, Any], arch: Arch) -> None:
         if is_decided and value not in (own.get(key), "", "auto"):
             noun = key.rpartition(".")[2]
             known = f"it is {own[key]}, not {value}" if key in own else "it has none"
-            raise UsageError(f"{noun} comes from the weights of {arch.name}: {known}", where=Setting(key))
+            hint = _other_arch(str(value), data=config.data) if key == "model.arch" else []
+            raise UsageError(f"{noun} comes from the weights of {whose}: {known}", where=Setting(key), hint=hint)
     for key in ("model.zero_init", "model.init"):
         if chosen.get(key):
             raise UsageError("finetune keeps the weights of every block", where=Setting(key))
+
+
+def _other_arch(name: str, *, data: str) -> list[Hint]:
+    """Return how to train the network `name` instead: from torchvision's weights, if it has them, or from scratch."""
+    weights = f"{sources.TORCHVISION}{name}"
+    starts: list[Hint] = [Setting("weights", weights, note="starts from ImageNet")] if name in TORCHVISION_NAMES else []
+    return [*starts, Call("train", settings={"data": data, "arch": name}, note="trains from scratch")]
 
 
 def _prepare(draft: Draft[FinetuneConfig], store: Store, start: NamedWeights, *, teacher: NamedWeights | None) -> Job:

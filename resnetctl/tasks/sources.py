@@ -32,6 +32,9 @@ def open_weights(text: str, settings: Settings, *, key: str = "weights") -> Name
     try:
         target = targets.resolve(text or None, settings)
     except InputError as error:
+        if text in torchvision_weights.NAMES:
+            own = Setting(key, TORCHVISION + text, note="is torchvision's")
+            raise type(error)(error.message, where=error.where, hint=[own, *error.hint]) from None
         if text:
             raise
         others = Setting(key, "torchvision:resnet18", note="or a file starts from other weights")

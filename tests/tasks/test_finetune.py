@@ -13,7 +13,7 @@ from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.config.layers import from_file
 from resnetctl.errors import ConfigError, DataError, InputError, UsageError, WeightsError
 from resnetctl.facts import Finished, Notice
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.system import settings, storage
 from resnetctl.tasks.finetune import finetune
 from resnetctl.tasks.resume import resume
@@ -192,11 +192,11 @@ def test_finetune_cannot_start_from_an_onnx_file(base: runs.RunDir) -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("model.block=bottleneck", "block comes from the weights of resnet20: it is basic, not bottleneck"),
+        ("model.block=bottleneck", "block comes from the weights of base, the newest run: it is basic, not bottleneck"),
         ("model.stem=imagenet", "stem comes from the weights"),
-        ("model.activation=silu", "activation comes from the weights of resnet20: it is relu, not silu"),
-        ("model.norm=group", "norm comes from the weights of resnet20: it is batch, not group"),
-        ("model.block_args.shrink=3", "shrink comes from the weights of resnet20: it has none"),
+        ("model.activation=silu", "activation comes from the weights of base, the newest run: it is relu, not silu"),
+        ("model.norm=group", "norm comes from the weights of base, the newest run: it is batch, not group"),
+        ("model.block_args.shrink=3", "shrink comes from the weights of base, the newest run: it has none"),
     ],
 )
 def test_the_network_of_the_weights_cannot_be_changed(base: runs.RunDir, key: str, message: str) -> None:
@@ -204,6 +204,20 @@ def test_the_network_of_the_weights_cannot_be_changed(base: runs.RunDir, key: st
         tuned(key)
     assert caught.value.where == Setting(key.partition("=")[0])
     assert not Path("runs/tuned").exists()
+
+
+@pytest.mark.parametrize(("arch", "is_torchvisions"), [("resnet18", True), ("resnet56", False)])
+def test_another_arch_names_its_own_weights_and_training(base: runs.RunDir, arch: str, is_torchvisions: bool) -> None:
+    """The newest run is taken without a word: the error says whose weights they are."""
+    with pytest.raises(UsageError) as caught:
+        tuned(f"model.arch={arch}", "weights=")
+    message = f"arch comes from the weights of base, the newest run: it is resnet20, not {arch}"
+    assert caught.value.message == message
+    imagenet = Setting("weights", f"torchvision:{arch}", note="starts from ImageNet")
+    scratch = Call("train", settings={"data": "other", "arch": arch}, note="trains from scratch")
+    assert caught.value.hint == (*[imagenet] * is_torchvisions, scratch)
+    with pytest.raises(UsageError, match="arch comes from the weights of runs/base: it is resnet20"):
+        tuned(f"model.arch={arch}", "weights=runs/base")
 
 
 def test_the_config_of_a_finetune_run_repeats_it(base: runs.RunDir) -> None:

@@ -7,6 +7,7 @@ from support.trained import card, make_run, make_store
 
 from resnetctl.config.schema import DistillConfig
 from resnetctl.errors import InputError, UsageError, WeightsError
+from resnetctl.hints import Setting
 from resnetctl.system import settings, storage
 from resnetctl.tasks.sources import open_teacher, open_weights, require_same_bytes
 
@@ -32,6 +33,17 @@ def test_an_onnx_file_cannot_teach() -> None:
         open_weights("net.onnx", settings.load(), key="distill.teacher")
     with pytest.raises(InputError, match="no run 'gone'"):
         open_teacher(DistillConfig(teacher="gone"), settings.load())
+
+
+@pytest.mark.parametrize("key", ["weights", "distill.teacher"])
+def test_the_bare_name_of_torchvisions_weights_names_them(key: str) -> None:
+    make_run(card(make_store()))
+    with pytest.raises(InputError, match="no run 'resnet18'") as caught:
+        open_weights("resnet18", settings.load(), key=key)
+    assert caught.value.hint == (Setting(key, "torchvision:resnet18", note="is torchvision's"), "known: first")
+    with pytest.raises(InputError) as caught:
+        open_weights("resnet7", settings.load(), key=key)
+    assert caught.value.hint == ("known: first",)
 
 
 def test_no_teacher_opens_nothing() -> None:
