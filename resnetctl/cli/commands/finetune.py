@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Parsed
+from resnetctl.cli.parser.command import OF_DATA_ADD, Command, Parsed
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import FinetuneOptions
 from resnetctl.cli.processes import train_in_processes
@@ -52,6 +52,6 @@ COMMAND = Command(
         ("resnetctl finetune runs/last --data mnist", "from your own run"),
         ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
     ),
-    elsewhere={"--resume": "resnetctl train --resume"},
+    elsewhere={"--resume": "resnetctl train --resume last", **OF_DATA_ADD},
     notes=("Photos: images above 64 px. For your data: resnetctl config show finetune",),
 )

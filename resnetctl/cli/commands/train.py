@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resnetctl.cli.parser.command import Command, Parsed
+from resnetctl.cli.parser.command import OF_DATA_ADD, Command, Parsed
 from resnetctl.cli.parser.common import Common
 from resnetctl.cli.parser.drafts import draft
 from resnetctl.cli.parser.option_models import RunOptions, TrainOptions
@@ -162,5 +162,6 @@ COMMAND = Command(
         ("resnetctl train --config runs/last/config.toml", "repeat a run of train"),
         ("resnetctl train --resume last", "resume the newest run"),
     ),
+    elsewhere=OF_DATA_ADD,
     notes=("Photos: images above 64 px. For your data: resnetctl config show",),
 )

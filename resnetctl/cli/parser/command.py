@@ -11,6 +11,10 @@ from pydantic import BaseModel
 from resnetctl.cli.parser.common import Common, HelpOptions
 from resnetctl.config.options import Flag, flags
 
+OF_DATA_ADD = {  # options that people look for where they train on a folder
+    "--on-bad-image": "resnetctl data add PATH --on-bad-image skip",
+    "--max-pixels": "resnetctl data add PATH --max-pixels N",
+}
 Options = TypeVar("Options", bound=BaseModel, covariant=True)
 
 
@@ -34,7 +38,7 @@ class Command:
     """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all).
 
     `recipe` is the packaged recipe whose values are the defaults of these flags. `elsewhere` are flags that people look
-    for here, with the command line of another verb that has them.
+    for here, with the command line of another verb that has them and their usual value.
     """
 
     name: str

@@ -16,6 +16,7 @@ from resnetctl import errors, hints
 from resnetctl.cli import boundary
 from resnetctl.cli.parser.command import Command, Group, is_argument
 from resnetctl.cli.parser.functions import path_of
+from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.wording import enumerated
 
 if TYPE_CHECKING:
@@ -114,13 +115,28 @@ class _Verb(_Base):
         return [line for line in lines[:1] if not line.endswith("\\")]
 
     def _elsewhere(self, option: str, words: Sequence[str]) -> str:
-        """Return the command line of the verb that has `option`, with the value that follows here; "" without one."""
-        command = str(getattr(self.declared, "elsewhere", {}).get(option, ""))
-        places = [place for place, word in enumerate(words) if word.partition("=")[0] == option]
-        if not command or not places:
-            return command
-        value = words[places[0]].partition("=")[2] or next(iter(words[places[0] + 1 :]), "")
-        return f"{command} {shlex.quote(value) if value and not value.startswith('-') else 'last'}"
+        """Return the command line of the verb that has `option`, with the values that are given here; "" without one.
+
+        The last word of a declared line is the value of `option` where none is given; PATH is that of `--data`.
+        """
+        declared = str(getattr(self.declared, "elsewhere", {}).get(option, ""))
+        command, _, usual = declared.rpartition(" ")
+        if not command:
+            return ""
+        data = _value_of(("-d", "--data"), words)
+        path = data if data and (is_path(data) or expanded(data).exists()) else "PATH"
+        value = _value_of((option,), words) or usual
+        return f"{command.replace('PATH', shlex.quote(path))} {shlex.quote(value)}"
+
+
+def _value_of(names: Sequence[str], words: Sequence[str]) -> str:
+    """Return the value of an option on a command line, "" without one."""
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in names:
+            value = value or next(iter(words[place + 1 :]), "")
+            return "" if value.startswith("-") else value
+    return ""
 
 
 class VerbCommand(_Verb, TyperCommand):

@@ -140,6 +140,22 @@ def test_finetune_names_the_command_that_resumes(cli: Cli, words: list[str], val
     ]
 
 
+@pytest.mark.parametrize("verb", ["train", "finetune"])
+@pytest.mark.parametrize(("words", "command"), [
+    (["-d", "./my cells", "--on-bad-image", "skip"], "'./my cells' --on-bad-image skip"),
+    (["--on-bad-image", "--data=./cells"], "./cells --on-bad-image skip"),
+    (["--data", "digits", "--max-pixels=70"], "PATH --max-pixels 70"),
+])  # fmt: skip
+def test_training_on_a_folder_names_the_command_that_reads_it(
+    cli: Cli, verb: str, words: list[str], command: str
+) -> None:
+    result = cli(verb, *words)
+    assert result.code == 2
+    first, hint = result.err.splitlines()[:2]
+    assert first.startswith(f"error: resnetctl {verb} has no option --")
+    assert hint == f"  try    resnetctl data add {command}"
+
+
 def test_a_command_of_a_group_is_named_with_its_group(cli: Cli) -> None:
     assert cli("compare", "lo", "a b").err.splitlines()[1] == "  try    resnetctl runs compare lo 'a b'"
     assert "resnetctl sweep show lo" in cli("show", "lo").err
