@@ -80,6 +80,7 @@ def show_net(outcome: "NetOutcome", *, as_json: bool) -> None:
             ("images", count),
             ("per image", files),
             ("wrote", written),
+            ("limits", _met(outcome)),
         ]
     )
     streams.result("")
@@ -117,6 +118,7 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
             ("time", f"{tables.duration(report.seconds)}, {tables.count(report.images_per_second)} images/s"),
             ("images", None if outcome.per_image is None else tables.short(outcome.per_image)),
             ("wrote", None if outcome.written is None else tables.short(outcome.written)),
+            ("limits", _met(outcome)),
         ]
     )
     streams.result("")
@@ -124,6 +126,12 @@ def show(outcome: "EvalOutcome", *, as_json: bool) -> None:
     if len(report.per_class) > SHOWN:
         total = len(report.per_class)
         streams.say(f"These are the worst {SHOWN} of {total} classes; --json has all, and the confusion matrix")
+
+
+def _met(outcome: "EvalOutcome | NetOutcome") -> str | None:
+    """Return the limits, if there are some and all are met. An error tells of the others."""
+    met = outcome.gates.met(outcome.numbers)
+    return f"met: {', '.join(met)}" if met else None
 
 
 def _averaged(outcome: "EvalOutcome") -> str:

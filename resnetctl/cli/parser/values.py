@@ -1,5 +1,6 @@
 """Convert the text of a flag into its value; errors name the flag."""
 
+import re
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from resnetctl.config.options import Flag, complaint
@@ -25,7 +26,16 @@ def coerce(flag: Flag, value: Any) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise UsageError(f"{label(flag)} {complaint(error.errors()[0])}, not '{value}'") from None
+        message = f"{label(flag)} {complaint(error.errors()[0])}, not '{value}'"
+        raise UsageError(message, hint=_share(flag, str(value))) from None
+
+
+def _share(flag: Flag, text: str) -> list[str]:
+    """Return the flag with the fraction that a text such as `95%` means, if the flag takes a number."""
+    percent = re.fullmatch(r"\s*(\d{1,3}(?:\.\d+)?)\s*%", text)
+    if percent is None or float not in (flag.field.annotation, *get_args(flag.field.annotation)):
+        return []
+    return [f"{label(flag)} {float(percent[1]) / 100:g}"]
 
 
 def choices(flag: Flag) -> list[str]:

@@ -12,6 +12,13 @@ from resnetctl.spec import Measured
 from resnetctl.spec.dense import class_numbers
 
 SHOWN = 10  # classes in an error
+TITLES = {  # of the limits
+    "min_primary": "main number",
+    "min_accuracy": "accuracy",
+    "min_balanced_accuracy": "balanced accuracy",
+    "min_per_class": "each class",
+    "min_lower": "lower end",
+}
 
 
 class Limits(TypedDict, total=False):
@@ -78,6 +85,13 @@ class Gates:
     def missed(self, report: EvalReport | Measured) -> list[str]:
         """Return a sentence for each figure below its limit; classes last, worst first."""
         return [problem for _, problem in self._failures(report)]
+
+    def met(self, report: EvalReport | Measured) -> list[str]:
+        """Return the limits if no figure is below its limit, such as `accuracy 0.9`; [] otherwise."""
+        if self.missed(report):
+            return []
+        limits = ((title, getattr(self, name)) for name, title in TITLES.items())
+        return [f"{title} {limit:g}" for title, limit in limits if limit is not None]
 
     def check(self, report: EvalReport | Measured) -> None:
         """Raise `CheckFailed` when a figure is below its limit. The error names each figure with its limit."""

@@ -118,6 +118,21 @@ def test_a_failed_check_is_exit_5_after_the_report(
     assert bool(result.err) is (code == 5)
 
 
+@pytest.mark.parametrize(
+    ("gates", "rows"),
+    [
+        (Gates(min_accuracy=0.8, min_lower=0.5), ["limits    met: accuracy 0.8, lower end 0.5"]),
+        (Gates(min_accuracy=0.81, min_lower=0.5), []),
+        (Gates(), []),
+    ],
+)
+def test_a_row_says_that_the_limits_are_met(
+    cli: Cli, replaced_task: Callable[..., Any], gates: Gates, rows: list[str]
+) -> None:
+    replaced_task(gates=gates)
+    assert [line for line in cli("eval").out.splitlines() if line.startswith("limits")] == rows
+
+
 def test_a_message_says_that_only_the_worst_classes_are_shown(cli: Cli, replaced_task: Callable[..., Any]) -> None:
     many = tuple(ClassReport(name=f"c{n}", count=1, correct=1, accuracy=1.0) for n in range(30))
     report = outcome().report

@@ -53,6 +53,21 @@ def test_a_wrong_value_names_the_flag_and_the_value(key: str, text: str, message
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "text", "hint"),
+    [
+        (EvalOptions, "min_accuracy", "95%", ("--min-accuracy 0.95",)),
+        (EvalOptions, "min_lower", "99.5 %", ("--min-lower 0.995",)),
+        (EvalOptions, "min_accuracy", "high%", ()),
+        (TrainConfig, "epochs", "95%", ()),
+    ],
+)
+def test_a_percentage_suggests_the_fraction(model: Any, key: str, text: str, hint: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        coerce(flag(model, key), text)
+    assert caught.value.hint == hint
+
+
 def test_a_wrong_choice_suggests_the_right_one() -> None:
     with pytest.raises(UsageError) as caught:
         coerce(flag(TrainConfig, "sampler"), "balancd")

@@ -1,5 +1,6 @@
 """Gates compare figures of a report with limits, and say both in percent."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -48,6 +49,14 @@ def test_a_constant_classifier_passes_only_the_accuracy() -> None:
             Gates.of({name: 0.85 if name == "min_lower" else 0.6}).check(CONSTANT)
         assert (caught.value.message, caught.value.where) == (message, Setting(name))
         assert caught.value.exit_code == 5
+
+
+def test_limits_that_are_met_are_named_if_none_is_missed() -> None:
+    assert Gates(min_accuracy=0.9, min_per_class=0.0).met(CONSTANT) == ["accuracy 0.9", "each class 0"]
+    assert Gates(min_accuracy=0.9, min_balanced_accuracy=0.6).met(CONSTANT) == []
+    assert Gates().met(CONSTANT) == []
+    every = {field.name: 0.0 for field in dataclasses.fields(Gates)}
+    assert len(Gates(**every).met(CONSTANT)) == len(every)
 
 
 def test_one_error_names_every_failed_gate() -> None:
