@@ -1,5 +1,6 @@
 """What `eval` and `report` share: the images of a split with labels in the order of the model's outputs."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +12,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from resnetctl import registry
-from resnetctl.data.cards import manifest_names
+from resnetctl.data.cards import manifest_names, store_names
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
-from resnetctl.errors import DataError, UsageError, WorkFailed
+from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
 from resnetctl.facts import Notice
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
@@ -24,7 +25,7 @@ from resnetctl.runs.log import val_key
 from resnetctl.spec import Card, Measured, Split, WeightsCard
 from resnetctl.system import storage
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import datasets
+from resnetctl.tasks import datasets, targets
 from resnetctl.trust.looks import Look, NetLook, record
 
 SHOWN = 10  # class names in an error
@@ -200,15 +201,30 @@ def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
 def open_data(
     data: str | None, card: WeightsCard, *, path: Path, settings: Settings, verb: str = "eval"
 ) -> tuple[Store, list[str]]:
-    """Return the dataset `data`, by default that of the training, and what to tell the user.
+    """Return the dataset `data`, by default that of the training, and what to tell the user. Gets it on first use.
 
     Args:
         path: the file with the weights; it and `verb` are for hints.
 
     Raises as `trained_on`, `stored` and `open_store`.
     """
-    name, told = stored(data, settings) if data else (trained_on(card, path, verb=verb), [])
+    name = data or trained_on(card, path, verb=verb)
+    name, told = stored(name, settings) if data or _is_to_get(name, settings) else (name, [])
     return open_store(settings.data_dir, name), told
+
+
+def dataset_to_get(target: str | None, settings: Settings) -> str | None:
+    """Return the dataset that a target was trained on if it can be fetched and is not in the store yet, else None."""
+    with contextlib.suppress(ResnetctlError):  # the task names the mistake
+        opened = targets.resolve(target, settings, needs_network=False)
+        card = opened.exported.weights if opened.kind == "onnx" else opened.header.card
+        name = card.trained_on.get("name", "")
+        return name if _is_to_get(name, settings) else None
+    return None
+
+
+def _is_to_get(name: str, settings: Settings) -> bool:
+    return name in registry.names("dataset") and name not in store_names(settings.data_dir)
 
 
 def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Split) -> Iterator[str]:

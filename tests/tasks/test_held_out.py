@@ -1,8 +1,10 @@
 """The images that `eval` and `report` share. More is tested through `evaluate`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.toy_dataset import Toy
 from support.trained import card, make_run, make_store, network
 
 from resnetctl.data.splits import open_eval_set
@@ -11,7 +13,15 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
-from resnetctl.tasks.held_out import class_order, relabelled_batches, require_split, split_notices, trained_on
+from resnetctl.tasks.held_out import (
+    Judged,
+    class_order,
+    dataset_to_get,
+    relabelled_batches,
+    require_split,
+    split_notices,
+    trained_on,
+)
 from resnetctl.tasks.report.report import report
 from resnetctl.weights.file import to_bytes
 
@@ -35,6 +45,27 @@ def test_weights_that_name_no_dataset_are_told_to_the_verb_that_asked() -> None:
     with pytest.raises(DataError) as caught:
         trained_on(card(), Path("w.safetensors"), verb="report")
     assert caught.value.hint == (Call("report", (Path("w.safetensors"),), {"data": "NAME"}),)
+
+
+@pytest.mark.parametrize("verb", [evaluate, report])
+def test_the_dataset_of_the_training_is_fetched_on_first_use(verb: Callable[..., Judged], toy: Toy) -> None:
+    """A colleague with the weights alone: `train` and `finetune` fetched it, and `eval` asked for `data get`."""
+    own = card(classes=toy.card.classes, image=toy.card.image, trained_on={"name": "toy"})
+    Path("w.safetensors").write_bytes(to_bytes(network(classes=len(own.classes)).state_dict(), own))
+    assert dataset_to_get("w.safetensors", settings.load()) == "toy"
+    outcome = verb("w.safetensors", settings=settings.load())
+    assert outcome.data == "toy"
+    assert "'toy' is not in the store yet: getting it" in outcome.notices
+    assert dataset_to_get("w.safetensors", settings.load()) is None
+    assert verb("w.safetensors", settings=settings.load()).notices == outcome.notices[1:]
+
+
+def test_a_dataset_that_nobody_offers_is_not_fetched() -> None:
+    Path("w.safetensors").write_bytes(to_bytes(network().state_dict(), card(trained_on={"name": "mine"})))
+    assert dataset_to_get("w.safetensors", settings.load()) is None
+    assert dataset_to_get("none.safetensors", settings.load()) is None
+    with pytest.raises(DataError, match="no dataset is called 'mine'"):
+        evaluate("w.safetensors", settings=settings.load())
 
 
 def test_a_test_split_counts_the_models_that_it_judged() -> None:

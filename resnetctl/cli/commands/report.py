@@ -24,6 +24,8 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings, storage
+    from resnetctl.tasks import datasets
+    from resnetctl.tasks.held_out import dataset_to_get
     from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
@@ -31,12 +33,14 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     if options.html is not None:
         storage.require_own(options.html, b"<!doctype html>", hint=Setting("html", "OTHER"))
     machine = settings.load_with(options.threads)
+    data = options.data or dataset_to_get(options.target, machine)
+    data = data and watch(datasets.ensure(data, machine))
     with torch_note():
         outcome = watch(
             reporting(
                 options.target,
                 settings=machine if options.device is None else replace(machine, device=options.device),
-                data=options.data,
+                data=data,
                 split=options.split,
                 against=options.against,
                 ood=options.ood,
