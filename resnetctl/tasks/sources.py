@@ -33,7 +33,7 @@ def open_weights(text: str, settings: Settings, *, key: str = "weights") -> Name
         target = targets.resolve(text or None, settings)
     except InputError as error:
         if text in torchvision_weights.NAMES:
-            own = Setting(key, TORCHVISION + text, note="is torchvision's")
+            own = Setting(key, TORCHVISION + text, note="ImageNet weights of torchvision")
             raise type(error)(error.message, where=error.where, hint=[own, *error.hint]) from None
         if text:
             raise

@@ -40,7 +40,10 @@ def test_the_bare_name_of_torchvisions_weights_names_them(key: str) -> None:
     make_run(card(make_store()))
     with pytest.raises(InputError, match="no run 'resnet18'") as caught:
         open_weights("resnet18", settings.load(), key=key)
-    assert caught.value.hint == (Setting(key, "torchvision:resnet18", note="is torchvision's"), "known: first")
+    assert caught.value.hint == (
+        Setting(key, "torchvision:resnet18", note="ImageNet weights of torchvision"),
+        "known: first",
+    )
     with pytest.raises(InputError) as caught:
         open_weights("resnet7", settings.load(), key=key)
     assert caught.value.hint == ("known: first",)
