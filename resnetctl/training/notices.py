@@ -89,7 +89,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
 
 def _other_shortcut(name: str, model: nn.Module) -> Iterator[Notice]:
     """Yield a notice if a plugin's block has no `downsample`, as the rules of `plugins check` want."""
-    distribution = registry.distribution_of("block", name)
+    distribution = next(iter(registry.distribution_of("block", name)), "")
     unit = next(iter(getattr(model, "layer1", ())), None)
     if distribution and unit is not None and not hasattr(unit, "downsample"):
         children = ", ".join(child for child, _ in unit.named_children())

@@ -254,7 +254,7 @@ def test_a_block_with_a_renamed_parameter_is_one_error_with_keys_file_and_versio
     assert error.where == str(newest_file)
     assert error.problems[0].startswith("missing: layer1.0.door")
     assert any(problem.startswith("unexpected: layer1.0.gate") for problem in error.problems)
-    advice = "install odd 1.2 from the folder" if version == "1.3" else "the block has changed since the run began"
+    advice = "install odd 1.2 from the folder" if version == "1.3" else "restore the code as it was then"
     assert any(str(hint).startswith(advice) for hint in error.hint)
 
 

@@ -61,7 +61,7 @@ def test_a_plugins_block_with_another_name_for_its_shortcut_gets_a_notice(
     block: type[nn.Module], is_told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`plugins check` fails it, and `train` took it without a word."""
-    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: "mine" if name == "odd" else "")
+    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: {"mine": "1.2"} if name == "odd" else {})
     with registry.overlay("block", odd=block):
         settled = job("threads=1", "model.block=odd")
         state = fresh_state(settled, fresh_model(settled))
