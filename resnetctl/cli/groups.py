@@ -45,7 +45,7 @@ def show_results(report: "SweepReport", *, as_json: bool, next_step: bool = Fals
         streams.say(streams.notice(text))
     states = [f"{number} {state}" for state, number in report.states.items() if number]
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))
-    if next_step:
+    if next_step and any(setting.val_top1 for setting in report.settings):
         streams.result("\n".join(["", "Next", f"  resnetctl sweep show {report.path} --plot FILE.svg"]))
 
 

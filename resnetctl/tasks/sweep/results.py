@@ -15,7 +15,7 @@ from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
 from resnetctl.runs.plugins import mixed_plugins
 from resnetctl.spec import Card
-from resnetctl.tasks.sweep.work import progress
+from resnetctl.tasks.sweep.states import progress, reason, state_of
 from resnetctl.trust.seeds import (
     FEWEST_SEEDS,
     RecipeComparison,
@@ -25,6 +25,7 @@ from resnetctl.trust.seeds import (
     seed_mean,
     seed_pairs,
 )
+from resnetctl.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,15 +169,28 @@ def compared(group: Group, other: Group) -> SweepReport:
     try:
         seeds = compare_recipes(*([*each.seeds.values()] for each in best))
     except ValueError as error:
-        few = reports[len(best[0].seeds) >= FEWEST_SEEDS].path
-        more = Setting("seeds", FEWEST_SEEDS, note="in the same line as before adds the others")
-        in_sweep = f"seeds = {FEWEST_SEEDS} in the file of the sweep, and `sweep` again, add the others"
-        hint = more if Group(Path(few)).is_by_flags() else in_sweep
-        raise UsageError(str(error), where=few, hint=hint) from None
+        few = len(best[0].seeds) >= FEWEST_SEEDS
+        raise _too_few(str(error), (group, other)[few], best=best[few]) from None
     names = (best[0].label, best[1].label)
     against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds, best=best[1])
     plugins = mixed_plugins([*runs_in(group.path), *runs_in(other.path)])
     return replace(reports[0], against=against, plugins=plugins)
+
+
+def _too_few(message: str, group: Group, *, best: SettingResult) -> UsageError:
+    """Return the error about a setting with too few finished seeds. Failed runs are not trained again."""
+    points = group.plan()["points"]
+    own = [name for name in group.names() if {**points[name], **best.values} == points[name]]
+    failed = [name for name in own if state_of(group, name) == "failed"]
+    where = str(group.path)
+    why = f"{failed[0]}: {reason(group, failed[0])}" if failed else ""
+    problems = [f"{len(failed)} of {counted(len(own), 'run')} failed; {why}"] if failed else []
+    if failed and len(failed) == len(own):
+        return UsageError(message, where=where, problems=problems, hint=Call("runs show", (group.path / failed[0],)))
+    seeds = FEWEST_SEEDS + len(failed)
+    more = Setting("seeds", seeds, note="in the same line as before adds the others")
+    in_sweep = f"seeds = {seeds} in the file of the sweep, and `sweep` again, add the others"
+    return UsageError(message, where=where, problems=problems, hint=more if group.is_by_flags() else in_sweep)
 
 
 def _data(group: Group) -> str:

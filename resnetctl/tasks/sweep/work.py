@@ -10,7 +10,7 @@ from typing import Any
 
 from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import NonFinite, ResnetctlError, Stopped
+from resnetctl.errors import NonFinite, Stopped
 from resnetctl.facts import Doing, EpochTimed, Notice, TrainFact
 from resnetctl.hints import Call
 from resnetctl.runs.finding import runs_in
@@ -21,6 +21,7 @@ from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
 from resnetctl.tasks.sweep.queued import from_queue
 from resnetctl.tasks.sweep.remarks import Remarks
+from resnetctl.tasks.sweep.states import progress, require_success
 from resnetctl.training.launch import Trainer
 from resnetctl.wording import counted
 
@@ -35,13 +36,20 @@ def work(group: Group, settings: Settings, *, trainer: Trainer, wait: bool = Tru
 
     Raises:
         Stopped: a signal came; the run is saved, and another worker resumes it.
+        WorkFailed: all runs have failed.
         ResnetctlError: a run cannot be trained. A run whose numbers are not finite is left out instead.
     """
     yield from _changed_plugins(group)
     trainer = _quieted(group, trainer)
     if "search" in group.plan():
         yield from _search(group, settings, trainer=trainer)
-        return
+    else:
+        yield from _rungs(group, settings, trainer=trainer, wait=wait)
+    require_success(group)
+
+
+def _rungs(group: Group, settings: Settings, *, trainer: Trainer, wait: bool) -> Iterator[TrainFact | Any]:
+    """Train what is free up to each rung of the halving, or to the end."""
     halving = int(group.plan().get("halving", 0))
     stops = rungs(group, settings, factor=halving) if halving else [0]
     for place, rung in enumerate(stops):
@@ -138,19 +146,3 @@ def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, run
     except Stopped as error:
         go_on = Call("sweep work", (group.path,))  # a resume would finish this run only
         raise Stopped(error.message, signum=error.exit_code - 128, hint=go_on) from None
-
-
-def progress(group: Group) -> dict[str, int]:
-    """Return how many runs are finished, failed, begun and waiting."""
-    states = [_state(group, name) for name in group.names()]
-    return {state: states.count(state) for state in ("finished", "failed", "begun", "waiting")}
-
-
-def _state(group: Group, name: str) -> str:
-    run = group.run(name)
-    if not run.config.is_file():
-        return "waiting"
-    try:
-        return "failed" if run.failure() is not None else "finished" if run.summary() is not None else "begun"
-    except ResnetctlError:
-        return "failed"

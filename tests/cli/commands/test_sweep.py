@@ -77,3 +77,17 @@ def test_halving_on_the_command_line_is_stronger_than_the_file() -> None:
     assert main(["sweep", "lr.toml", "--queue-only", "--halving", "2"]) == 0
     assert find_group("lr", Path("runs")).plan()["halving"] == 2
     assert file.read_sweep(Path("lr.toml")).halving == 0
+
+
+def test_a_group_in_which_every_run_fails_exits_1_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "--data", "tiny", "-e", "1", "--lr", "1e30", "--set", "warmup=0", "--seeds", "2", "--name", "bad"]
+    for command in (words, words, ["sweep", "work", "bad"]):
+        assert main(command) == 1
+        captured = capsys.readouterr()
+        assert "error: 2 runs of the group failed, and none has finished\n  - 0-seed0: step " in captured.err
+        assert "resnetctl runs show runs/bad/0-seed0" in captured.err
+        assert "--plot" not in captured.out
+    assert main(["sweep", "show", "bad", "--against", "bad"]) == 2
+    err = capsys.readouterr().err
+    assert "  - 2 of 2 runs failed; 0-seed0: step " in err
+    assert "--seeds" not in err

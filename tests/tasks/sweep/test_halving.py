@@ -13,7 +13,7 @@ from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.sweep import halving
 from resnetctl.tasks.sweep.halving import rungs, survivors
-from resnetctl.tasks.sweep.work import progress
+from resnetctl.tasks.sweep.states import progress
 
 
 @pytest.fixture(autouse=True)

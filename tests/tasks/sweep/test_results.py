@@ -120,6 +120,17 @@ def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) 
         compared(three, finished(tmp_path, "c", [0.9, 0.8, 0.7], data="mnist"))
 
 
+def test_a_comparison_asks_for_as_many_seeds_as_failed_runs_need(tmp_path: Path) -> None:
+    three, other = finished(tmp_path, "a", [0.9, 0.8, 0.7]), finished(tmp_path, "b", [0.9, 0.8, 0.7])
+    failed = other.run("1-seed1")
+    (failed.path / "summary.json").unlink()
+    failed.save_failure("the loss is not finite")
+    with pytest.raises(UsageError, match="3 and 2 finished seeds") as caught:
+        compared(three, other)
+    assert caught.value.problems == ("1 of 3 runs failed; 1-seed1: the loss is not finite",)
+    assert "seeds=4" in str(caught.value)
+
+
 def test_the_report_is_one_json_document(group: Group) -> None:
     document = json.loads(json.dumps(show(group).to_json()))
     assert document["schema"] == "resnetctl.sweep.show/1"

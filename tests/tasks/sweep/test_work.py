@@ -21,7 +21,8 @@ from resnetctl.tasks.resume import resume
 from resnetctl.tasks.sweep.file import SweepFile
 from resnetctl.tasks.sweep.halving import is_done
 from resnetctl.tasks.sweep.points import plan_sweep
-from resnetctl.tasks.sweep.work import progress, work
+from resnetctl.tasks.sweep.states import progress
+from resnetctl.tasks.sweep.work import work
 from resnetctl.tasks.train import train
 from resnetctl.training.launch import Trainer
 
