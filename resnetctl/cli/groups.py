@@ -41,7 +41,9 @@ def show_results(report: "SweepReport", *, as_json: bool, next_step: bool = Fals
         tables.table(["seed", "val acc"], [(seed, tables.percent(accuracy)) for seed, accuracy in seeds])
     if report.against is not None:
         streams.result("\n" + _other(report.settings[0].label, report.against))
-    for text in report.plugins:
+        if report.against.differs:
+            streams.result(streams.one_line(f"differs in: {', '.join(report.against.differs)}"))
+    for text in (*report.plugins, *report.lengths):
         streams.say(streams.notice(text))
     states = [f"{number} {state}" for state, number in report.states.items() if number]
     streams.say(streams.one_line(f"{report.path}: {', '.join(states)}"))

@@ -124,3 +124,16 @@ def test_a_group_that_mixes_versions_of_a_plugin_says_so(capsys: pytest.CaptureF
     text = "runs/g: the runs were trained with different versions of own: 0.1 for 0-seed0; 0.2 for 1-seed1"
     show_results(SweepReport(path="runs/g", keys=(), states={}, settings=(setting,), plugins=(text,)), as_json=False)
     assert capsys.readouterr().err.startswith(f"{text}\n")
+
+
+def test_the_keys_that_differ_and_a_longer_run_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    setting = SettingResult(values={}, seeds=BEST, val_top1=seed_mean([*BEST.values()]))
+    seeds = compare_recipes([0.95, 0.96, 0.94], [0.90, 0.91, 0.92])
+    names = ("all runs", "all runs")
+    against = AgainstGroup(path="runs/h", settings=names, seeds=seeds, best=NONE, differs=("lr", "warmup"))
+    text = "g/0-seed0 trained for 6 epochs, the other seeds for 4 epochs"
+    report = SweepReport(path="runs/g", keys=(), states={}, settings=(setting,), against=against, lengths=(text,))
+    show_results(report, as_json=False)
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == "differs in: lr, warmup"
+    assert captured.err.startswith(f"{text}\n")

@@ -9,6 +9,7 @@ from resnetctl.errors import UsageError
 from resnetctl.hints import Call
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, find, matching, runs_in
+from resnetctl.runs.differing import differing, is_off
 from resnetctl.runs.finding import is_pattern
 from resnetctl.runs.folder import GROUP
 from resnetctl.runs.plugins import mixed_plugins
@@ -16,11 +17,6 @@ from resnetctl.tasks.runs.difference import environment_of
 from resnetctl.tasks.runs.listing import details, flat
 
 RESULTS = ("status", "epochs", "val_top1", "test_top1", "primary", "val", "test", "seconds")
-SWITCHES = {  # start of keys -> the key that switches them on, and its value that does not
-    "distill.": ("distill.teacher", ""),
-    "progressive.": ("progressive.initial_scale", 1.0),
-    "augment_after": ("augment_until", 0),
-}
 OF_HEADS = ("primary", "val", "test")
 
 
@@ -84,12 +80,12 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
     data = [{key: value for key, value in environment_of(run).items() if key.startswith("data.")} for run in runs]
     digests = {key: tuple(row.get(key) for row in data) for key in dict.fromkeys(key for row in data for key in row)}
     measured = {row["val_images"] for row in rows if row.get("val_top1", row.get("val")) is not None}
-    differing = _differing(columns)
+    config = differing(columns)
     return CompareReport(
         runs=tuple(row["name"] for row in rows),
-        config=differing,
-        unused=tuple(key for key in differing if _is_off(key, columns)),
-        data=_differing(digests),
+        config=config,
+        unused=tuple(key for key in config if is_off(key, columns)),
+        data=differing(digests),
         same_val=len(measured) < 2,
         same_test=len({row.get("test_images") for row in rows} - {None}) < 2,
         results={
@@ -99,16 +95,3 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
         },
         plugins=mixed_plugins(runs),
     )
-
-
-def _is_off(key: str, columns: Mapping[str, tuple[Any, ...]]) -> bool:
-    """Return whether no run uses a key, because what it belongs to is off in all of them."""
-    for start, (switch, off) in SWITCHES.items():
-        if key.startswith(start) and key != switch:
-            return all(value in (None, off) for value in columns.get(switch, ()))
-    return False
-
-
-def _differing(columns: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-    """Return the columns whose values are not all equal."""
-    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}

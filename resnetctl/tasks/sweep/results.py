@@ -11,7 +11,9 @@ from resnetctl.hints import Call, Setting
 from resnetctl.report.base import Report
 from resnetctl.report.curves import Curves
 from resnetctl.report.page import group_file
+from resnetctl.runs.differing import keys_between, unequal_lengths
 from resnetctl.runs.finding import runs_in
+from resnetctl.runs.folder import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.runs.plugins import mixed_plugins
 from resnetctl.spec import Card
@@ -59,13 +61,14 @@ class SettingResult:
 class AgainstGroup(Card):
     """The best setting of a group against the best of another: its `path`, the names of both, what the seeds say.
 
-    `best` is the setting of the other group.
+    `best` is the setting of the other group; `differs` has the config keys in which both settings differ.
     """
 
     path: str
     settings: tuple[str, str]
     seeds: RecipeComparison
     best: SettingResult
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,8 @@ class SweepReport(Report):
     """A group of runs: `settings` with the best mean val accuracy first, and how many runs are in which `state`.
 
     `against` is the comparison with another group, if it was asked for. `plugins` says of which plugins the runs used
-    several versions, or other code: those of the group, and those of both groups in a comparison.
+    several versions, or other code: those of the group, and those of both groups in a comparison. `lengths` names the
+    runs that a resume made longer than the other seeds of their setting.
     """
 
     schema: ClassVar[str] = "resnetctl.sweep.show/1"
@@ -83,6 +87,7 @@ class SweepReport(Report):
     settings: tuple[SettingResult, ...]
     against: AgainstGroup | None = None
     plugins: tuple[str, ...] = ()
+    lengths: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:
@@ -145,7 +150,28 @@ def show(group: Group) -> SweepReport:
             for place, (values, seeds) in enumerate(ranked)
         ),
         plugins=mixed_plugins(runs_in(group.path)),
+        lengths=_lengths(group, [values for values, _ in ranked]),
     )
+
+
+def _lengths(group: Group, settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return a sentence for each setting with finished runs that trained longer than its others."""
+    if group.plan().get("halving"):
+        return ()  # a run that was stopped at a rung may go on by hand
+    sentences = [unequal_lengths(_finished(group, values)) for values in settings]
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def _named(group: Group, values: Mapping[str, Any]) -> list[str]:
+    """Return the names of the runs of a setting."""
+    points = group.plan()["points"]
+    keys = [key for key in group.plan()["keys"] if key != "seed"]
+    return [name for name in points if {key: points[name][key] for key in keys if key in points[name]} == dict(values)]
+
+
+def _finished(group: Group, values: Mapping[str, Any]) -> list[RunDir]:
+    """Return the runs of a setting whose accuracies count."""
+    return [group.run(name) for name in _named(group, values) if group.value(name) is not None]
 
 
 def _of_shares(values: Sequence[float]) -> SeedMean:
@@ -172,15 +198,16 @@ def compared(group: Group, other: Group) -> SweepReport:
         few = len(best[0].seeds) >= FEWEST_SEEDS
         raise _too_few(str(error), (group, other)[few], best=best[few]) from None
     names = (best[0].label, best[1].label)
-    against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds, best=best[1])
+    differs = keys_between(_finished(group, best[0].values), _finished(other, best[1].values))
+    against = AgainstGroup(path=str(other.path), settings=names, seeds=seeds, best=best[1], differs=differs)
     plugins = mixed_plugins([*runs_in(group.path), *runs_in(other.path)])
-    return replace(reports[0], against=against, plugins=plugins)
+    lengths = tuple(dict.fromkeys([*reports[0].lengths, *reports[1].lengths]))
+    return replace(reports[0], against=against, plugins=plugins, lengths=lengths)
 
 
 def _too_few(message: str, group: Group, *, best: SettingResult) -> UsageError:
     """Return the error about a setting with too few finished seeds. Failed runs are not trained again."""
-    points = group.plan()["points"]
-    own = [name for name in group.names() if {**points[name], **best.values} == points[name]]
+    own = _named(group, best.values)
     failed = [name for name in own if state_of(group, name) == "failed"]
     where = str(group.path)
     why = f"{failed[0]}: {reason(group, failed[0])}" if failed else ""

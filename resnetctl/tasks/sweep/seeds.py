@@ -8,13 +8,12 @@ from resnetctl.config.layers import Layer, flatten, from_file, short_key, tables
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Setting
+from resnetctl.runs.differing import FREE
 from resnetctl.runs.group import Group, group_in
 from resnetctl.runs.plugins import require_same_plugins
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.points import config_of, plan_group, run_name
 from resnetctl.tasks.sweep.queued import from_queue, to_text
-
-FREE = ("seed", "device", "threads")  # may differ between the runs of a group
 
 
 def plan_seeds(asked: Draft[TrainConfig], settings: Settings, *, seeds: int) -> Group:

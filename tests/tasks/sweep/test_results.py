@@ -120,6 +120,28 @@ def test_groups_with_few_seeds_or_other_images_are_not_compared(tmp_path: Path) 
         compared(three, finished(tmp_path, "c", [0.9, 0.8, 0.7], data="mnist"))
 
 
+def test_a_run_that_a_resume_made_longer_is_named(tmp_path: Path) -> None:
+    plain, other = (finished(tmp_path, name, [0.95, 0.96, 0.94]) for name in ("a", "b"))
+    assert compared(plain, other).lengths == ()
+    for number, name in enumerate(plain.names()):
+        plain.run(name).save_config(f'seed = {number}\ndata = "digits"\nepochs = {4 + 2 * (number == 0)}\n', {})
+    sentence = "a/0-seed0 trained for 6 epochs, the other seeds for 4 epochs"
+    assert show(plain).lengths == compared(plain, other).lengths == compared(other, plain).lengths == (sentence,)
+    plan = json.loads((plain.path / "sweep.json").read_text())
+    (plain.path / "sweep.json").write_text(json.dumps(plan | {"halving": 3}))
+    assert show(plain).lengths == ()
+
+
+def test_a_comparison_names_the_config_keys_that_differ(tmp_path: Path) -> None:
+    groups = [finished(tmp_path, name, [0.95, 0.96, 0.94]) for name in ("a", "b")]
+    for lr, group in zip((0.1, 0.2), groups, strict=True):
+        for seed, name in enumerate(group.names()):
+            group.run(name).save_config(f'seed = {seed}\ndata = "digits"\nlr = {lr}\n', {})
+    report = compared(*groups)
+    assert report.against is not None
+    assert report.against.differs == ("lr",)
+
+
 def test_a_comparison_asks_for_as_many_seeds_as_failed_runs_need(tmp_path: Path) -> None:
     three, other = finished(tmp_path, "a", [0.9, 0.8, 0.7]), finished(tmp_path, "b", [0.9, 0.8, 0.7])
     failed = other.run("1-seed1")
