@@ -21,13 +21,13 @@ from torch import Tensor
 from resnetctl import __version__, registry
 from resnetctl.errors import ResnetctlError, WeightsError
 from resnetctl.hints import Call, Hint, Setting
-from resnetctl.models.resnet import build
 from resnetctl.spec import Arch, ImageSpec, Plugins, WeightsCard
 from resnetctl.system import pickles
 from resnetctl.system.plain_files import open_regular
 from resnetctl.system.safetensors import read_layout
 from resnetctl.weights.checks import EVERY, NAMED, check_keys, require_finite
 from resnetctl.weights.file import LoadedWeights, is_pickle
+from resnetctl.weights.fitting import COUNTER, argument_hints, expected_state, shapes
 from resnetctl.wording import counted
 
 NESTS = ("state_dict", "model_state_dict", "model")
@@ -37,7 +37,6 @@ ALIASES = (("linear.", "fc."), (".shortcut.", ".downsample."), (".downsample.0."
 EXPANDING = ("bytearray", "_rebuild_device_tensor_from_cpu_tensor", "_rebuild_device_tensor_from_numpy")
 LEGACY_PICKLES = 5  # of the format before torch 1.6: magic number, version, system, the object, the storage keys
 ADVICE = "in the program that has the model: torch.save(model.state_dict(), 'weights.pth')"
-COUNTER = "num_batches_tracked"  # absent from files older than PyTorch 0.4.1, and used by no evaluation
 
 
 def import_weights(file: Path, *, arch: Arch, classes: tuple[str, ...], image: ImageSpec) -> LoadedWeights:
@@ -95,23 +94,23 @@ def adopt(
     the dtype of the arch, so half precision becomes float32.
 
     Raises:
-        WeightsError: lists every key that is missing, unexpected or of another shape; or the first ones, if another
-            arch fits, and its name.
+        WeightsError: lists every key that is missing, unexpected or of another shape, as `check_keys`; or the first
+            ones, if another arch fits, and its name.
         ConfigError, PluginError: the arch cannot be built, see `models.resnet.build`.
     """
     arch = resolve(arch, state, file=file)
-    expected = _expected(arch, classes=len(classes), image=image)
+    expected = expected_state(arch, classes=len(classes), image=image)
     renamed = {_known_as(name, expected): tensor for name, tensor in state.items()}
     if len(renamed) < len(state):
         raise WeightsError("two keys of the file mean the same parameter", where=str(file))
     for name, tensor in expected.items():
         if name.endswith(COUNTER):
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
-    matches = _shapes(renamed) == _shapes(expected)
+    matches = shapes(renamed) == shapes(expected)
     fitting = [] if matches else list(islice(_fitting(state, file, classes=len(classes), image=image), NAMED))
     fits: Sequence[Hint] = [Setting("arch", name, note="fits the file") for name in fitting]
-    hint = fits or _advice(renamed, len(classes), image.channels)
-    check_keys(renamed, expected, path=file, hint=hint, named=NAMED if fits else EVERY)
+    hint = fits or _advice(renamed, expected, arch=arch, classes=len(classes), image=image)
+    check_keys(renamed, expected, path=file, hint=hint, named=NAMED if fits else None)
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}
     require_finite(ours, file)
     card = WeightsCard(
@@ -289,18 +288,22 @@ def _is_shortcut(name: str) -> bool:
     return ".downsample." in name or ".shortcut." in name
 
 
-def _advice(state: Mapping[str, Tensor], classes: int, channels: int) -> Sequence[Hint]:
-    """Return hints on the likeliest mistake: the list of classes, the images, otherwise the arch or its block."""
+def _advice(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, arch: Arch, classes: int, image: ImageSpec
+) -> Sequence[Hint]:
+    """Return hints on the likeliest mistake: the classes, the images, the block's arguments, else arch or block."""
     head = state.get("fc.weight")
     if head is not None and head.dim() and len(head) != classes:
         return [f"the file has {len(head)} outputs: give {len(head)} class names, not {classes}"]
     first = state.get("conv1.weight")
-    if first is not None and first.dim() == 4 and first.shape[1] != channels:
+    if first is not None and first.dim() == 4 and first.shape[1] != image.channels:
         takes = counted(first.shape[1], "channel")
         return [
-            f"the file takes images of {takes}, and those of the dataset have {channels}",
+            f"the file takes images of {takes}, and those of the dataset have {image.channels}",
             Setting("classes", "FILE", note="one class name a line, in place of a dataset"),
         ]
+    if hints := argument_hints(arch, state, expected=expected, classes=classes, image=image):
+        return hints
     return [
         Call("plugins list", (), {"kind": "arch"}, note="lists other archs"),
         Setting("block", "NAME", note="names another block"),
@@ -308,24 +311,15 @@ def _advice(state: Mapping[str, Tensor], classes: int, channels: int) -> Sequenc
     ]
 
 
-def _expected(arch: Arch, *, classes: int, image: ImageSpec) -> dict[str, Tensor]:
-    """Return the state dict of the arch, without memory. Raises as `models.resnet.build`."""
-    with torch.device("meta"):
-        return build(arch, classes=classes, image=image).state_dict()
-
-
 def _fitting(state: Mapping[str, Tensor], file: Path, *, classes: int, image: ImageSpec) -> Iterator[str]:
     """Yield the names of installed archs that have the parameters and the shapes of `read_state`."""
     for name in registry.names("arch"):
         with suppress(ResnetctlError):  # a broken plugin, or a head that this number of classes cannot have
-            expected = _expected(resolve(registry.get("arch", name), state, file=file), classes=classes, image=image)
-            if _shapes({_known_as(key, expected): tensor for key, tensor in state.items()}) == _shapes(expected):
+            expected = expected_state(
+                resolve(registry.get("arch", name), state, file=file), classes=classes, image=image
+            )
+            if shapes({_known_as(key, expected): tensor for key, tensor in state.items()}) == shapes(expected):
                 yield name
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """Return the shape of each tensor but the counters, which old files do not have."""
-    return {name: tensor.shape for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
 def _first(state: Mapping[str, Tensor], file: Path) -> Tensor:
