@@ -108,7 +108,8 @@ def adopt(
             renamed.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
     matches = shapes(renamed) == shapes(expected)
     fitting = [] if matches else list(islice(_fitting(state, file, classes=len(classes), image=image), NAMED))
-    fits: Sequence[Hint] = [Setting("arch", name, note="fits the file") for name in fitting]
+    notes = {arch.name: "alone fits the file: leave out the block and its arguments"}
+    fits: Sequence[Hint] = [Setting("arch", name, note=notes.get(name, "fits the file")) for name in fitting]
     hint = fits or _advice(renamed, expected, arch=arch, classes=len(classes), image=image)
     check_keys(renamed, expected, path=file, hint=hint, named=NAMED if fits else None)
     ours = {name: renamed[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}

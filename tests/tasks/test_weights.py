@@ -235,7 +235,8 @@ def test_another_block_and_other_channels_are_named_with_the_way_out(machine: Pa
     assert caught.value.hint[0] == "the file takes images of 1 channel, and those of the dataset have 3"
     with pytest.raises(WeightsError, match="do not match") as caught:
         import_file(request(machine, foreign(machine), model=layer({"model.block": "bottleneck"}, "")), settings.load())
-    assert Setting("block", "NAME", note="names another block") in caught.value.hint
+    alone = "alone fits the file: leave out the block and its arguments"
+    assert caught.value.hint == (Setting("arch", "resnet20", note=alone),)
 
 
 def test_another_number_of_classes_is_refused_with_the_shapes(machine: Path) -> None:
