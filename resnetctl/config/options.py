@@ -98,6 +98,8 @@ def key_meant(key: str, model: type[BaseModel]) -> str | None:
         everything = names | {name: name for name in known}
         return exact or everything.get(nearest(bare, everything) or "")
     owner = names.get(table, "")
+    if owner.endswith("args"):  # `block_args.reduction`
+        return f"{owner}.{last}"
     if owner and "." not in owner:  # `data.name`: the key is a value, not a table
         return owner
     return _in_table(owner.partition(".")[0] or table, last, known) or owner or None

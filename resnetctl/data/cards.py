@@ -100,6 +100,7 @@ def missing(data_dir: Path, name: str) -> DataError:
         f"no dataset is called '{name}'",
         where=str(data_dir),
         hint=[
+            *close_path(f"./{name}"),
             suggest(name, {*store_names(data_dir), *offered}),
             Call("data get", ("NAME",)),
             Call("data add", ("PATH",), {"name": "NAME"}),

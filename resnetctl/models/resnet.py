@@ -263,15 +263,17 @@ def _accepts(arch: Arch, block: Any) -> str:
 def with_defaults(arch: Arch) -> Arch:
     """Return the arch with all arguments of a plugin's block, so that it stays the same when their defaults change.
 
-    An int becomes a float where the block has one. The arguments of the core's blocks go with its version. `dilation`
-    belongs to heads for masks (`models.dilation`).
+    An int becomes a float where the block has one. The arguments of the core's blocks go with its version. A
+    `dilation` of 1 belongs to heads for masks (`models.dilation`).
     """
     block = registry.get("block", arch.block)
     arch = _with_floats(arch, block)
     if not registry.distribution_of("block", arch.block):
         return arch
     parameters = inspect.signature(block).parameters
-    values = {name: arguments.default_of(parameters[name]) for name in _parameters(block)[0] if name != "dilation"}
+    values = {name: arguments.default_of(parameters[name]) for name in _parameters(block)[0]}
+    if values.get("dilation") == 1:  # a head for masks may set it
+        del values["dilation"]
     defaults = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
     return _published(dataclasses.replace(arch, block_args={**defaults, **arch.block_args}), defaults)
 

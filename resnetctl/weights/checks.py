@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAMED = 5  # keys of each kind in one error; a deep network has hundreds
 Keys = Mapping[str, tuple[str, ...]]  # the shape of each key, and the one that the arch needs if it differs
 NUMBER = "(0|[1-9][0-9]{0,3})"
-BLOCK = re.compile(rf"(?:(?<=\.)|^)layer{NUMBER}\.{NUMBER}\.")  # in the name of a key
+BLOCK = re.compile(rf"(?:(?<=\.)|^)[A-Za-z_]*\.?{NUMBER}\.{NUMBER}\.")  # in a key: `layer1.0.`, `blocks.1.0.`
 EVERY = 10_000  # keys of each kind for somebody who maps the names of a foreign file; no arch of ours has more
 
 
@@ -82,7 +82,7 @@ def _by_block(keys: Keys) -> list[tuple[str, list[tuple[str, ...]]]]:
     for name, sizes in keys.items():
         block = BLOCK.search(name)
         stage, number = block.groups() if block else ("", "")
-        parts: tuple[str, ...] = (name[: block.start()], name[block.end() :]) if block else (name,)
+        parts: tuple[str, ...] = (name[: block.start(1)], name[block.end() :]) if block else (name,)
         found.setdefault(parts, {}).setdefault(stage, {})[number] = sizes
     rows = []
     for parts, stages in found.items():
@@ -90,7 +90,7 @@ def _by_block(keys: Keys) -> list[tuple[str, list[tuple[str, ...]]]]:
         for stage, blocks in stages.items():
             alike.setdefault((*blocks,), []).append(stage)
         for numbers, own in alike.items():
-            name = parts[0] if own == [""] else f"layer{_braces(own)}.{_braces(numbers)}.".join(parts)
+            name = parts[0] if own == [""] else f"{_braces(own)}.{_braces(numbers)}.".join(parts)
             rows.append((name, [stages[stage][number] for stage in own for number in numbers]))
     return rows
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 KEY = "resnetctl"
 SCHEMA = 1
 DIGESTS = ("sha256", "card_sha256")
+NEWER = 5  # times that a training may have replaced a file between two reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +199,22 @@ def load_network(header: Header) -> "ResNet":
     """
     require_plugins(header.card, header.path)
     return instantiate(load(header))
+
+
+def load_newest(header: Header) -> tuple["ResNet", Header]:
+    """Return the network, and its header: another one if a training has written newer weights since it was read.
+
+    Raises as `load_network`.
+    """
+    for _ in range(NEWER):
+        try:
+            return load_network(header), header
+        except WeightsError:
+            newer = replace(read_header(header.path), code=header.code)
+            if newer.sha256 == header.sha256:
+                raise
+            header = newer
+    return load_network(header), header
 
 
 def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":

@@ -97,6 +97,7 @@ def test_the_name_of_every_flag_means_its_key(flag: Flag) -> None:
         ("schedule.power", "schedule.args.power"),  # an argument of a plugin
         ("objective.gamma", "objective.args.gamma"),
         ("model.bias", "model.block_args.bias"),
+        ("block_args.dilation", "model.block_args.dilation"),
         ("block", "model.block"),
         ("learning_rate", "lr"),  # as other programs say
         ("wd", "weight_decay"),

@@ -128,11 +128,14 @@ def test_a_folder_in_place_of_a_name_is_told_how_to_store_it(tmp_path: Path) -> 
     assert missing(tmp_path, folder).hint == (Call("data add", (folder,), note="stores it"),)
 
 
-def test_missing_hints_how_to_get_the_dataset(tmp_path: Path) -> None:
+def test_missing_hints_how_to_get_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "pets", card_bytes(CARD))
     assert missing(tmp_path, "digits").hint == (Call("data get", ("digits",)),)
     assert "did you mean 'pets'?" in missing(tmp_path, "pest").hint
     assert Call("data add", ("PATH",), {"name": "NAME"}) in missing(tmp_path, "zzz").hint
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells").mkdir()
+    assert missing(tmp_path, "cels").hint[0] == "did you mean './cells'?"
     with pytest.raises(DataError) as caught:
         read_card(tmp_path, "cifar10")
     assert caught.value.exit_code == 3

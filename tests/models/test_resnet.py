@@ -56,6 +56,16 @@ def test_an_arch_keeps_the_defaults_of_a_plugins_block(gated: type[BasicBlock]) 
         assert with_defaults(other) == other
 
 
+def test_a_dilation_of_its_own_is_kept_like_every_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wide(BasicBlock):
+        def __init__(self, in_channels: int, width: int, *, stride: int = 1, dilation: int = 2) -> None:
+            super().__init__(in_channels, width, stride=stride)
+
+    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: {"own": "1"} if name == "wide" else {})
+    with registry.overlay("block", wide=Wide):
+        assert with_defaults(Arch(name="own", block="wide", depths=(1,), widths=(8,))).block_args == {"dilation": 2}
+
+
 def test_an_int_for_a_float_argument_of_a_block_becomes_a_float(gated: type[BasicBlock]) -> None:
     own = Arch(name="own", block="gated", depths=(1,), widths=(8,), block_args={"bias": 1})
     net = build(own, classes=2, image=image(8))

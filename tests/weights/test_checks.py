@@ -56,6 +56,16 @@ def test_keys_of_repeated_blocks_share_a_line_that_still_names_each() -> None:
     assert len(caught.value.problems) == 3
 
 
+def test_blocks_of_other_programs_share_a_line_too() -> None:
+    names = [f"{name}.{block}.bn.bias" for name in ("stage1", "stage2", "blocks.0") for block in range(2)]
+    with pytest.raises(WeightsError) as caught:
+        check_keys({name: torch.zeros(4) for name in names}, {}, path=PATH, named=None)
+    assert caught.value.problems == (
+        "unexpected: blocks.0.{0..1}.bn.bias 4 (2 keys)",
+        "unexpected: stage{1..2}.{0..1}.bn.bias 4 (4 keys)",
+    )
+
+
 def test_shapes_of_repeated_blocks_share_a_line() -> None:
     file = {f"layer{stage}.0.mix": torch.zeros(16 * stage, 3) for stage in (1, 2)}
     with pytest.raises(WeightsError) as caught:
