@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from resnetctl import registry
+from resnetctl.config.layers import from_file
 from resnetctl.data.cards import manifest_names, store_names
 from resnetctl.data.splits import ImageSet, eval_batches
 from resnetctl.data.store import Store, open_store
@@ -216,11 +217,17 @@ def open_data(
 def dataset_to_get(target: str | None, settings: Settings) -> str | None:
     """Return the dataset that a target was trained on if it can be fetched and is not in the store yet, else None."""
     with contextlib.suppress(ResnetctlError):  # the task names the mistake
-        opened = targets.resolve(target, settings, needs_network=False)
-        card = opened.exported.weights if opened.kind == "onnx" else opened.header.card
-        name = card.trained_on.get("name", "")
+        name = _trained_on(targets.resolve(target, settings, needs_network=False))
         return name if _is_to_get(name, settings) else None
     return None
+
+
+def _trained_on(target: targets.Target) -> str:
+    """Return the name of the dataset of the training; of a run from its config, so that its weights are read once."""
+    if target.run is not None:
+        return str(from_file(target.run.config).values.get("data", ""))
+    card = target.exported.weights if target.kind == "onnx" else target.header.card
+    return str(card.trained_on.get("name", ""))
 
 
 def _is_to_get(name: str, settings: Settings) -> bool:

@@ -39,7 +39,8 @@ def test_resume_goes_on_with_a_run(run) -> None:
 def test_runs_lists_every_run_although_a_module_has_this_name(run, tmp_path: Path) -> None:
     (found,) = rc.runs()
     assert (found.path, found.summary) == (run.path, run.summary)
-    assert rc.runs(tmp_path / "none") == []
+    with pytest.raises(InputError, match="no such folder"):
+        rc.runs(tmp_path / "none")
     import resnetctl.runs
 
     assert resnetctl.runs() == [found]

@@ -60,6 +60,14 @@ def test_the_dataset_of_the_training_is_fetched_on_first_use(verb: Callable[...,
     assert verb("w.safetensors", settings=settings.load()).notices == outcome.notices[1:]
 
 
+def test_the_dataset_of_a_run_is_in_its_config(toy: Toy) -> None:
+    run = make_run(card())
+    run.config.write_text('data = "toy"\n')
+    assert dataset_to_get("first", settings.load()) == "toy"
+    run.config.write_text('data = "./photos"\n')
+    assert dataset_to_get("first", settings.load()) is None
+
+
 def test_a_dataset_that_nobody_offers_is_not_fetched() -> None:
     Path("w.safetensors").write_bytes(to_bytes(network().state_dict(), card(trained_on={"name": "mine"})))
     assert dataset_to_get("w.safetensors", settings.load()) is None
