@@ -16,7 +16,7 @@ from resnetctl.system import settings as machine
 from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
-from resnetctl.weights.file import load_network
+from resnetctl.weights.file import load_network, newest
 
 if TYPE_CHECKING:
     from resnetctl.models.backbone import Backbone
@@ -71,7 +71,7 @@ def _trained(source: object, settings: Settings, channels: int | None) -> ResNet
         raise UsageError(
             "an ONNX file gives no features", where=str(target.path), hint=Call("runs list", note="has runs to name")
         )
-    net = load_network(target.header)
+    net, _ = newest(target.header, load_network)
     if channels is not None:
         adapt_input(net, channels)
     return net

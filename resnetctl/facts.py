@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from signal import SIGINT
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnetctl.engine.schedule import work
-from resnetctl.errors import Interrupted, Stopped
 from resnetctl.hints import Hint
 from resnetctl.spec import Arch
 from resnetctl.spec.brief import Brief, brief
@@ -19,22 +17,17 @@ if TYPE_CHECKING:
     from resnetctl.engine.loop import EpochResult
 
 Result = TypeVar("Result")
-Fact = TypeVar("Fact")
 
 
-def interruptible(facts: Iterator[Fact]) -> Iterator[Fact]:
-    """Yield the facts for a caller from Python. Work that SIGINT stops raises `Interrupted`: the caller stops, too."""
-    try:
-        yield from facts
-    except Stopped as error:
-        if error.exit_code != 128 + SIGINT:
-            raise
-        raise Interrupted(f"stopped {error}") from None
+def kept_epoch(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the line of the epoch whose weights a run kept, from its `summary.json`; {} without one."""
+    line = summary.get(str(summary.get("kept")))
+    return line if isinstance(line, Mapping) else {}
 
 
 def kept_figures(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures on val of the epoch that a run kept, by their key in `summary.json`; the loss comes last."""
-    kept = summary.get(str(summary.get("kept"))) or {}
+    kept = kept_epoch(summary)
     names = sorted((name for name in kept if name.startswith("val_")), key=lambda name: name == "val_loss")
     return {name: kept[name] for name in names if isinstance(kept[name], float)}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnetctl.config.calls import checked
 from resnetctl.errors import InputError, ResnetctlError, UsageError
-from resnetctl.facts import kept_figures
+from resnetctl.facts import kept_epoch, kept_figures
 from resnetctl.hints import Call, in_python
 from resnetctl.report.base import lines
 from resnetctl.report.outcomes import TrainReport
@@ -53,7 +53,7 @@ class Run(TrainReport):
         if not self.summary:
             yield from self._unfinished()
             return
-        kept = self.summary.get(str(self.summary.get("kept")), {})
+        kept = kept_epoch(self.summary)
         name = f"{self.summary.get('kept')} epoch"
         yield from lines(
             {name if key == "epoch" else f"{key} of the {name}": kept[key] for key in SHOWN if key in kept}

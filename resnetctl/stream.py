@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from signal import SIGINT
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from resnetctl.config.arguments import require_known
 from resnetctl.config.calls import checked
@@ -17,8 +18,7 @@ from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.options import flags as known_flags
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
-from resnetctl.errors import UsageError
-from resnetctl.facts import interruptible
+from resnetctl.errors import Interrupted, Stopped, UsageError
 from resnetctl.hints import Call, Setting, in_shell, suggest
 from resnetctl.predictor import Target
 from resnetctl.runs.requirements import naming_plugins
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from resnetctl.tasks.compress import CompressReport, OrderOptions
 
     Facts = Iterator[TrainFact | StepResult]
+
+
+Fact = TypeVar("Fact")
 
 
 class RunArguments(TypedDict, total=False):
@@ -131,6 +134,16 @@ def compress(target: Target = None, *, name: str | None = None, **order: Unpack[
     return interruptible(facts())
 
 
+def interruptible(facts: Iterator[Fact]) -> Iterator[Fact]:
+    """Yield the facts for a caller from Python. Work that SIGINT stops raises `Interrupted`: the caller stops, too."""
+    try:
+        yield from facts
+    except Stopped as error:
+        if error.exit_code != 128 + SIGINT:
+            raise
+        raise Interrupted(f"stopped {error}") from None
+
+
 def cut(target: Target, out: str | Path, *, name: str | None, **order: Unpack[OrderOptions]) -> CompressReport:
     """Write the weights file of `rc.compress`, and return the report."""
     from resnetctl.tasks.compress import Order
@@ -182,6 +195,13 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
         shell = in_shell(Call("train", settings={**_named(arguments), "dry_run": True}))
         times = Call("bench", settings=_named(arguments), note="times the steps")
         raise UsageError("a dry run is a command only", hint=(f"in a shell: {shell}", times))
+    if "block_args" in unknown:
+        hint = Setting("model.block_args.NAME", "VALUE")
+        raise UsageError("the arguments of a block are config keys", hint=hint)
+    classes = [name for name, value in arguments.items() if isinstance(value, type)]
+    if not unknown and classes:
+        new = Call("plugins new", ("NAME",), {"kind": "block"}, note="begins a plugin, which names the class")
+        raise UsageError(f"{classes[0]} takes the name of what a plugin registers, not a class", hint=new)
     if unknown:
         raise UsageError(
             f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RunArguments.__annotations__])

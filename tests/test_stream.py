@@ -80,6 +80,14 @@ def test_several_processes_are_started_from_a_shell() -> None:
     assert "resnetctl train --processes 2" in str(caught.value)
 
 
+def test_arguments_of_a_block_and_classes_are_told_the_way() -> None:
+    with pytest.raises(UsageError, match="the arguments of a block are config keys") as caught:
+        rc.train(data="digits", block="basic", block_args={"shortcut": "B"})
+    assert "set={'model.block_args.NAME': 'VALUE'}" in str(caught.value)
+    with pytest.raises(UsageError, match="block takes the name of what a plugin registers, not a class"):
+        rc.train(data="digits", block=dict)
+
+
 def test_a_dry_run_is_told_the_command() -> None:
     with pytest.raises(UsageError, match="a dry run is a command only") as caught:
         rc.train(data="digits", dry_run=True)

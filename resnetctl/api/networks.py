@@ -21,7 +21,7 @@ from resnetctl.tasks.evaluate import EvalOutcome, How
 from resnetctl.tasks.explain import ExplainOptions, ExplainReport
 from resnetctl.tasks.export import ExportReport, Gate, More
 from resnetctl.tasks.report.document import ReportOptions, TrustReport
-from resnetctl.weights.file import load_network
+from resnetctl.weights.file import load_network, newest
 
 if TYPE_CHECKING:
     from resnetctl.data.image_files import Picture
@@ -219,8 +219,8 @@ def predict(
 @checked()
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
-    header = targets.resolve(targets.text(target), machine.load()).header
-    return load_network(header), header.card
+    net, header = newest(targets.resolve(targets.text(target), machine.load()).header, load_network)
+    return net, header.card
 
 
 def _warned(outcome: Noticed) -> Noticed:

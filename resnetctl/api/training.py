@@ -9,7 +9,7 @@ from resnetctl import stream
 from resnetctl.config.calls import checked
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
-from resnetctl.facts import Finished, interruptible, result_of
+from resnetctl.facts import Finished, result_of
 from resnetctl.predictor import Target
 from resnetctl.progress import told, watched
 from resnetctl.run import Run
@@ -165,7 +165,7 @@ def sweep(
     settings, place = machine.load(), None if out is None else Path(out)
     group = opened.open_group(file, settings, name=name, out=place, halving=halving)
     trainer = Trainer(start=train.train, resume=resume.resume)
-    for _ in watched(interruptible(work.work(group, settings, trainer=trainer)), show=progress):
+    for _ in watched(stream.interruptible(work.work(group, settings, trainer=trainer)), show=progress):
         pass
     return results.show(group)
 

@@ -74,9 +74,10 @@ def watched(facts: "Iterator[Any]") -> Any:
 
 
 def _result(summary: Any) -> str:
+    from resnetctl.facts import kept_epoch
     from resnetctl.runs.log import val_key
 
-    kept = summary.get(str(summary.get("kept"))) or {}
+    kept = kept_epoch(summary)
     key = val_key(kept)
     name = "val accuracy" if key == "val_top1" else key.replace("_", " ", 1)
     number = f"{name} {tables.percent(kept[key])}, " if key else ""

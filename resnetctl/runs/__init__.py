@@ -1,6 +1,6 @@
 """Run folders on disk. Only this package writes their files."""
 
-from resnetctl.runs.finding import all_runs, find, matching, newer_in_groups, remove, runs_in
+from resnetctl.runs.finding import all_runs, find, matching, newest_in_groups, remove, runs_in
 from resnetctl.runs.folder import CONFIG, LAST, RunDir, automatic_names, create, free_path
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "find",
     "free_path",
     "matching",
-    "newer_in_groups",
+    "newest_in_groups",
     "remove",
     "runs_in",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from resnetctl.errors import InputError, UsageError
 from resnetctl.hints import Call, closest, suggest
 from resnetctl.runs.folder import CONFIG, LAST, PLAN, RunDir, is_group
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 from resnetctl.system.plain_files import expanded, is_path
 
 
@@ -26,7 +26,7 @@ def remove(run: RunDir) -> None:
         with each.locked():
             pass  # nobody works on it; Windows cannot remove a folder with a locked file
     for lock in path.glob("queue/*.lock"):  # a worker holds it before the run of a group exists
-        with storage.lock(lock, owner=f"the run {lock.stem}"):
+        with locks.lock(lock, owner=f"the run {lock.stem}"):
             pass
     storage.remove(path)
     link = path.parent / LAST
@@ -105,9 +105,10 @@ def all_runs(folder: Path) -> list[RunDir]:
     return sorted([run for path in (folder, *groups) for run in runs_in(path)], key=_age)
 
 
-def newer_in_groups(run: RunDir, folder: Path) -> list[RunDir]:
-    """Return the runs of the groups in `folder` that started after `run`, oldest first."""
-    return [other for other in all_runs(folder) if is_group(other.path.parent) and other.created() > run.created()]
+def newest_in_groups(folder: Path) -> RunDir | None:
+    """Return the run that started last of those in the groups of `folder`; None without one."""
+    runs = [run for path in _folders(folder) if is_group(path) for run in runs_in(path)[-1:]]
+    return max(runs, key=_age, default=None)
 
 
 def runs_in(folder: Path) -> list[RunDir]:

@@ -33,7 +33,7 @@ from resnetctl.runs.checkpoints import KEPT, Checkpoints
 from resnetctl.runs.log import kept_line, read_lines, to_document, to_line
 from resnetctl.runs.summary import checked
 from resnetctl.runs.used_plugins import UsedPlugins, of_epoch, of_step, used_plugins, with_resume
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
@@ -169,14 +169,14 @@ class RunDir:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run and remove leftovers of killed processes. Raises `UsageError` if another process holds it."""
-        with storage.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
+        with locks.lock(self.path / LOCK, owner=f"the run {self.path.name}"):
             storage.sweep(self.path)
             storage.sweep(self.path / "checkpoints")
             yield
 
     def is_running(self) -> bool:
         """Return whether a process works on the run."""
-        return storage.is_locked(self.path / LOCK)
+        return locks.is_locked(self.path / LOCK)
 
     def require_space(self, checkpoint: int) -> None:
         """Raise `WorkFailed` unless the disk has room for the run's files, at `checkpoint` bytes per checkpoint."""

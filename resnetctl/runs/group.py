@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from resnetctl.errors import InputError, UsageError
+from resnetctl.facts import kept_epoch
 from resnetctl.hints import Call, Hint, Setting
 from resnetctl.runs.folder import GROUP, RunDir, free_path
 from resnetctl.runs.log import to_document, val_key
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 from resnetctl.system.plain_files import expanded, is_path
 
 SCHEMA = "resnetctl.sweep/1"
@@ -69,13 +70,13 @@ class Group:
         """Return the deciding number on val of a finished run; None if it is not finished or has no val split."""
         run = self.run(name)
         summary = run.summary() if run.config.is_file() else None
-        kept = summary.get(str(summary.get("kept"))) if summary else None
-        return float(kept[val_key(kept)]) if isinstance(kept, Mapping) and val_key(kept) else None
+        kept = kept_epoch(summary or {})
+        return float(kept[val_key(kept)]) if val_key(kept) else None
 
     @contextmanager
     def growing(self) -> Iterator[dict[str, Any]]:
         """Hold the lock of the plan while runs are added; yield the plan. Waits for another worker that adds one."""
-        with storage.lock(self.path / "queue" / "plan.lock", owner="the plan of the group", wait=PLAN_WAIT):
+        with locks.lock(self.path / "queue" / "plan.lock", owner="the plan of the group", wait=PLAN_WAIT):
             yield self.plan()
 
     def write_plan(self, plan: Mapping[str, Any]) -> None:
@@ -94,7 +95,7 @@ class Group:
     def taken(self, name: str) -> Iterator[bool]:
         """Hold the lock of a run; yield False if another worker holds it."""
         try:
-            lock = storage.lock(self.path / "queue" / f"{name}.lock", owner=f"the run {name}", wait=0)
+            lock = locks.lock(self.path / "queue" / f"{name}.lock", owner=f"the run {name}", wait=0)
             lock.__enter__()
         except UsageError:
             yield False

@@ -24,7 +24,7 @@ from typing import NoReturn, TypeVar
 
 from resnetctl.errors import DataError
 from resnetctl.hints import Hint
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 from resnetctl.system.remote_files import WEB, RemoteFile
 
 Response = HTTPResponse | RemoteFile
@@ -80,7 +80,7 @@ class Patience:
 class _Failed(Exception):
     """One request failed. `is_final`: a second request to this address would fail too.
 
-    It is not an `OSError`, because `storage.growing_file` reports an `OSError` as a disk error.
+    It is not an `OSError`, because `locks.growing_file` reports an `OSError` as a disk error.
     """
 
     def __init__(self, reason: object, *, is_final: bool = False) -> None:
@@ -222,7 +222,7 @@ def _transfer(url: str, part: Path, *, remote: Remote, patience: Patience) -> No
         begin = offset if _continues(response, offset) else 0
         length = response.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
-        with storage.growing_file(part, owner=f"the download of '{remote.name}'") as file:
+        with locks.growing_file(part, owner=f"the download of '{remote.name}'") as file:
             if file.tell() != offset:
                 raise _Failed("another process writes to the same file", is_final=True)
             file.truncate(begin)

@@ -1,7 +1,6 @@
 """Give a folder the place of another: in one step, by a system call that Python lacks, or else by two renames.
 
-A kill between the two renames leaves no folder of the name; `restore_replaced` then brings the old one back. Claims and
-locks keep other processes away meanwhile.
+A kill between the two renames leaves no folder of the name; `restore_replaced` then brings the old one back.
 """
 
 import contextlib
@@ -10,17 +9,14 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-from resnetctl.errors import UsageError
 
 TEMPORARY = ".tmp-resnetctl-"  # prefix of drafts: files and folders not yet renamed, or left by a killed process
 _OLD = "-old"  # suffix of a folder that is replaced by two renames
 _AT_FDCWD = -100  # Linux: a relative path starts at the current folder
 _RENAME_EXCHANGE = 2  # Linux: flag of renameat2
 _RENAME_SWAP = 2  # macOS: flag of renamex_np
-HELD: dict[str, int] = {}  # lock file -> the process that holds it; a fork has a copy
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # by the kernel or by this file system
 
 
@@ -85,22 +81,3 @@ def claimed(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def held(path: Path, release: Callable[[], object]) -> Iterator[None]:
-    """Remember that this process holds the lock file `path`, and release it at the end."""
-    HELD[os.path.realpath(path)] = os.getpid()
-    try:
-        yield
-    finally:
-        HELD.pop(os.path.realpath(path), None)
-        release()
-
-
-def in_use(path: Path, owner: str) -> UsageError:
-    """Return the error of a lock file that is held, which says whether it is this process that holds it."""
-    if HELD.get(os.path.realpath(path)) != os.getpid():
-        return UsageError(f"{owner} is in use by another process", where=str(path))
-    hint = "take the last fact of its rc.stream iterator, or end it with close()"
-    return UsageError(f"{owner} is in use by this process", where=str(path), hint=hint)

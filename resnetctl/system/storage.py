@@ -1,4 +1,4 @@
-"""Durable writes, locks, digests, and opening plain files. Only this module renames, fsyncs or locks.
+"""Durable writes, digests, and opening plain files. Only this module renames and fsyncs.
 
 A write goes to a temporary file beside it, which is fsynced and renamed; then the folder is fsynced. So a reader
 sees the old content or the new, never a part of it, also after a power cut.
@@ -16,12 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock, Timeout
-
 from resnetctl import fields
 from resnetctl.errors import ResnetctlError, UsageError, WorkFailed
 from resnetctl.hints import Hint
-from resnetctl.system.exchange import TEMPORARY, claimed, held, in_use, replace_folder, restore_replaced
+from resnetctl.system.exchange import TEMPORARY, claimed, replace_folder, restore_replaced
 from resnetctl.system.plain_files import open_regular
 
 TRANSIENT = (errno.EIO, errno.ESTALE)  # errors of network file systems that may pass
@@ -31,7 +29,6 @@ PLACE = (  # the path is wrong, not the disk: missing, taken or forbidden
     errno.ENAMETOOLONG, errno.ELOOP,
 )  # fmt: skip
 MAX_DOCUMENT = 2**24  # bytes of a JSON document; the card of 100,000 classes has 2 MB
-LOCK_WAIT = 0.2  # seconds: `is_locked` holds a free lock for a moment
 ABANDONED = 60.0  # seconds: a younger draft may belong to a process that is about to lock it
 PAUSES = (0.1, 0.4, 1.6)  # seconds before the second, third and last attempt
 
@@ -59,7 +56,7 @@ def _write(path: Path, data: bytes) -> None:
 @contextlib.contextmanager
 def staged_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file to write and seek in. It is renamed to `path` on success and deleted on failure."""
-    with _reported(path):
+    with reported(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         try:
             with os.fdopen(handle, "w+b") as file, contextlib.ExitStack() as claims:
@@ -83,7 +80,7 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     After a kill, `path` is the old folder or the new one, if need be with the help of `restore_replaced`.
     """
-    with _reported(path), contextlib.ExitStack() as claims:
+    with reported(path), contextlib.ExitStack() as claims:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
@@ -105,22 +102,9 @@ def staged_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def growing_file(path: Path, *, owner: str) -> Iterator[IO[bytes]]:
-    """Yield `path` opened for appending by one process at a time, for a download that a later call resumes.
-
-    Written bytes stay, also on failure; `settle` gives the file its name. `owner` names the work in the error of a
-    second process. Inside `with`, raise `OSError` only for errors of `path`: it is reported as a write error.
-    """
-    with _reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with lock(path.with_name(f".{path.name}.lock"), owner=owner), _reported(path), path.open("ab") as file:
-        yield file
-
-
 def settle(temporary: Path, path: Path) -> None:
     """Rename the complete file `temporary` to `path`, in the same folder, durably."""
-    with _reported(path):
+    with reported(path):
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -129,14 +113,14 @@ def settle(temporary: Path, path: Path) -> None:
 
 def make_folder(path: Path, *, parents: bool = False) -> None:
     """Create the folder `path`, and with `parents` the folders above it, unless it exists. Errors as `write`."""
-    with _reported(path):
+    with reported(path):
         path.mkdir(exist_ok=True, parents=parents)
 
 
 def append(path: Path, data: bytes) -> None:
     """Append `data` to `path`, durably. After an error, the file may end in a part of `data`."""
     is_new = not path.exists()
-    with _reported(path):
+    with reported(path):
         with path.open("ab") as file:
             file.write(data)
             file.flush()
@@ -155,7 +139,7 @@ def truncate_lines(path: Path, keep: int) -> None:
 
 def point(link: Path, target: str) -> None:
     """Make `link` a symbolic link to `target`. An older link is replaced in one step."""
-    with _reported(link):
+    with reported(link):
         temporary = link.with_name(f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{link.name}")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
@@ -165,7 +149,7 @@ def point(link: Path, target: str) -> None:
 
 def move(file: Path, place: Path) -> None:
     """Move a file to a free name, also to another disk. Raises `UsageError` when the name is taken, as `write`."""
-    with _reported(place):
+    with reported(place):
         try:
             os.link(file, place, follow_symlinks=False)  # unlike a rename, it never replaces a file
         except OSError as error:
@@ -195,7 +179,7 @@ def _copy(file: Path, place: Path) -> None:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder. A folder first gets a temporary name, so that no reader sees half of it."""
-    with _reported(path):
+    with reported(path):
         if path.is_dir() and not path.is_symlink():
             temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
             os.replace(path, temporary)
@@ -206,7 +190,7 @@ def remove(path: Path) -> None:
 
 def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
     """Raise `UsageError` unless `folder` can be written or created. Call it before long work; it creates nothing."""
-    with _reported(folder):
+    with reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EACCES if place.is_dir() else errno.ENOTDIR)
@@ -215,7 +199,7 @@ def require_writable(folder: Path, *, hint: Hint | Sequence[Hint]) -> None:
 
 def require_own(path: Path, start: bytes, *, hint: Hint | Sequence[Hint]) -> None:
     """Raise `UsageError` if `path` has no folder, or has something that does not begin with `start`, as ours does."""
-    with _reported(path):
+    with reported(path):
         is_other = path.exists() and not path.is_file()
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
@@ -227,7 +211,7 @@ def require_own(path: Path, start: bytes, *, hint: Hint | Sequence[Hint]) -> Non
 
 def free_space(folder: Path) -> int:
     """Return the free bytes of the disk on which `folder` is, or would be created."""
-    with _reported(folder):
+    with reported(folder):
         place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
         return shutil.disk_usage(place).free
 
@@ -259,36 +243,6 @@ def sweep_abandoned(folder: Path) -> None:
             if time.time() - path.lstat().st_mtime > ABANDONED and not path.is_symlink():
                 with claimed(path):
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-
-
-@contextlib.contextmanager
-def lock(path: Path, *, owner: str, wait: float = LOCK_WAIT) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel frees it when the process dies. `wait` is in seconds.
-
-    Raises:
-        UsageError: another process, or this one, holds it. `owner` names the locked object in the message.
-    """
-    with _reported(path):
-        guard = FileLock(path, timeout=wait)
-        try:
-            guard.acquire()
-        except Timeout:
-            raise in_use(path, owner) from None
-    with held(path, guard.release):
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock file `path`. False when this cannot be found out."""
-    if not path.is_file():  # a lock would create it
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return False
 
 
 def read_json(path: Path, *, error: type[ResnetctlError], limit: int = MAX_DOCUMENT) -> dict[str, Any]:
@@ -330,7 +284,7 @@ def _fsync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
     """Re-raise `OSError` as an error that names the path: `UsageError` for a wrong path, else `WorkFailed`."""
     try:
         yield

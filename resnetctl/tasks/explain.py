@@ -22,7 +22,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import resolve
 from resnetctl.trust.pictures.maps import METHODS, MapScore, Method, class_maps, enlarged, normalised, scores
-from resnetctl.weights.file import load_network
+from resnetctl.weights.file import load_network, newest
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -183,8 +183,8 @@ def explain(
     card = resolved.header.card
     stage = _checked(request, card)
     device = pick_device(settings.device)
-    net = load_network(resolved.header)
-    explainer = _Explainer(net=net.to(device), card=card, device=device, request=request, stage=stage)
+    net, header = newest(resolved.header, load_network)
+    explainer = _Explainer(net=net.to(device), card=header.card, device=device, request=request, stage=stage)
     storage.require_writable(Path(request.out), hint=Setting("out", "DIR"))
     problems: list[str] = []
     results: list[Explained] = []

@@ -24,5 +24,6 @@ def on_weights(run: RunDir) -> Iterator[str]:
 
 def on_last(run: RunDir, folder: Path) -> Iterator[str]:
     """Yield that a run in a group is newer than `run`, which was taken as the last one."""
-    if newer := runs.newer_in_groups(run, folder):
-        yield f"{run.name} is the last run outside of groups; {newer[-1].name} is newer: name it to use it"
+    newest = runs.newest_in_groups(folder)
+    if newest is not None and newest.created() > run.created():
+        yield f"{run.name} is the last run outside of groups; {newest.name} is newer: name it to use it"

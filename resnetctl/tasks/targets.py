@@ -24,7 +24,7 @@ from resnetctl.system.machine import cores_granted
 from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import remarks
-from resnetctl.weights.file import Header, load_newest, read_header, require_classifier
+from resnetctl.weights.file import Header, load_network, newest, read_header, require_classifier
 from resnetctl.weights.plugins import has_plugins, require_plugins
 from resnetctl.wording import with_article
 
@@ -240,7 +240,7 @@ def _open_weights(
 
     from resnetctl.engine.predictors import feature_predictor, shipped_predictor
 
-    net, header = load_newest(target.header)
+    net, header = newest(target.header, load_network)
     card, digest = header.card, digest_in(precision, header.card, sha256=header.sha256)
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnetctl.data.cards import LOOKS, json_line
 from resnetctl.spec import Card
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 
 WAIT = 10.0  # seconds: another process holds the lock for the time of one line
 
@@ -46,7 +46,7 @@ def record(data_dir: Path, split: str, *, look: Look | NetLook) -> int:
     """
     path = ledger(data_dir, split)
     storage.make_folder(path.parent)
-    with storage.lock(path.with_name(f".{split}.lock"), owner="the ledger of looks", wait=WAIT):
+    with locks.lock(path.with_name(f".{split}.lock"), owner="the ledger of looks", wait=WAIT):
         content = path.read_bytes() if path.exists() else b""
         known = _weights(content)
         if look.weights not in known:

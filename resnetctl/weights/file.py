@@ -8,10 +8,10 @@ SHA-256 of the tensors and one of itself. The same state and card give the same 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resnetctl import registry
 from resnetctl.errors import ConfigError, ResnetctlError, WeightsError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from resnetctl.models.resnet import ResNet
 
 KEY = "resnetctl"
+Network = TypeVar("Network", bound="nn.Module")
 SCHEMA = 1
 DIGESTS = ("sha256", "card_sha256")
 NEWER = 5  # times that a training may have replaced a file between two reads
@@ -201,20 +202,20 @@ def load_network(header: Header) -> "ResNet":
     return instantiate(load(header))
 
 
-def load_newest(header: Header) -> tuple["ResNet", Header]:
+def newest(header: Header, load: Callable[[Header], Network]) -> tuple[Network, Header]:
     """Return the network, and its header: another one if a training has written newer weights since it was read.
 
-    Raises as `load_network`.
+    `load` is `load_network` or `load_net`. Raises as it does.
     """
     for _ in range(NEWER):
         try:
-            return load_network(header), header
+            return load(header), header
         except WeightsError:
             newer = replace(read_header(header.path), code=header.code)
             if newer.sha256 == header.sha256:
                 raise
             header = newer
-    return load_network(header), header
+    return load(header), header
 
 
 def instantiate(loaded: LoadedWeights, *, dropout: float = 0.0, drop_path: float = 0.0) -> "ResNet":

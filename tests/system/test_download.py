@@ -14,7 +14,7 @@ import pytest
 
 from resnetctl.errors import DataError, UsageError, WorkFailed
 from resnetctl.hints import Call
-from resnetctl.system import storage
+from resnetctl.system import locks
 from resnetctl.system.download import Patience, Remote, digest_of, fetch, listening, matches
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
@@ -288,7 +288,7 @@ def test_more_bytes_than_published_are_refused(site: Site, folder: Path) -> None
 
 
 def test_a_second_process_cannot_download_the_same_file(site: Site, folder: Path) -> None:
-    with storage.growing_file(folder / "file.bin.part", owner="x"), pytest.raises(UsageError, match="in use"):
+    with locks.growing_file(folder / "file.bin.part", owner="x"), pytest.raises(UsageError, match="in use"):
         fetch(remote(site.url), folder, patience=QUICK)
     assert fetch(remote(site.url), folder, patience=QUICK).read_bytes() == BODY
 

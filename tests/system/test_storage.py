@@ -144,28 +144,7 @@ def test_require_writable_refuses_a_forbidden_folder_and_creates_nothing(
     assert caught.value.where == str(folder)
 
 
-# ---- growing files
-
-
-def test_a_growing_file_keeps_its_bytes_after_a_failure(folder: Path) -> None:
-    def cut() -> None:
-        with storage.growing_file(folder / "new" / "part", owner="download") as file:
-            file.write(b"one")
-            raise ValueError("cut")
-
-    with pytest.raises(ValueError, match="cut"):
-        cut()
-    with storage.growing_file(folder / "new" / "part", owner="download") as file:
-        assert file.tell() == 3
-        file.write(b"two")
-    assert (folder / "new" / "part").read_bytes() == b"onetwo"
-
-
-def test_a_growing_file_has_one_writer(folder: Path) -> None:
-    with storage.growing_file(folder / "part", owner="download of x"):
-        held = pytest.raises(UsageError, match="download of x is in use")
-        with held, storage.growing_file(folder / "part", owner="download of x"):
-            pass
+# ---- appended lines
 
 
 def test_append_adds_lines_and_truncate_lines_cuts_them(folder: Path) -> None:
@@ -332,47 +311,7 @@ def test_sweep_removes_drafts_of_a_killed_process(folder: Path) -> None:
     assert not leftovers(folder)
 
 
-# ---- locks and digests
-
-HOLD = """
-import sys; from pathlib import Path; from resnetctl.system import storage
-with storage.lock(Path(sys.argv[1]), owner="x"): print("held", flush=True); sys.stdin.readline()
-"""
-
-
-def test_a_lock_excludes_other_processes_and_ends_with_its_process(folder: Path) -> None:
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        held = pytest.raises(UsageError, match="run 'a' is in use by another process")
-        with held, storage.lock(folder / "lock", owner="run 'a'"):
-            pass
-        other.kill()
-        other.wait()
-    with storage.lock(folder / "lock", owner="run 'a'"):
-        pass
-
-
-def test_a_lock_that_this_process_holds_says_so(folder: Path) -> None:
-    other = pytest.raises(UsageError, match="run 'a' is in use by this process")
-    with (
-        storage.lock(folder / "lock", owner="run 'a'"),
-        other as caught,
-        storage.lock(folder / "lock", owner="run 'a'"),
-    ):
-        pass
-    assert "close()" in str(caught.value)
-    with storage.lock(folder / "lock", owner="run 'a'"):
-        pass
-
-
-def test_a_lock_is_released_after_an_error(folder: Path) -> None:
-    for _ in range(2):
-        with pytest.raises(ValueError, match="no"), storage.lock(folder / "lock", owner="x"):
-            raise ValueError("no")
+# ---- digests and transient errors
 
 
 def test_sha256_is_that_of_the_file_content(folder: Path) -> None:

@@ -19,7 +19,17 @@ from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import Arch, ImageSpec, ValSplit, WeightsCard
 from resnetctl.system.safetensors import digest
 from resnetctl.weights import file as weights_file
-from resnetctl.weights.file import LoadedWeights, load, load_model, load_newest, read_card, read_header, save, to_bytes
+from resnetctl.weights.file import (
+    LoadedWeights,
+    load,
+    load_model,
+    load_network,
+    newest,
+    read_card,
+    read_header,
+    save,
+    to_bytes,
+)
 
 ARCH = Arch(name="tiny", block="basic", depths=(1, 1), widths=(4, 8), stem="cifar", block_args={"shortcut": "A"})
 IMAGE = ImageSpec(size=8, channels=1, mean=(0.1,), std=(0.7,))
@@ -153,14 +163,14 @@ def test_a_flipped_bit_is_detected(saved: Path) -> None:
 def test_weights_that_a_training_has_replaced_are_read_again(saved: Path) -> None:
     header = read_header(saved)
     write(saved, network(1).state_dict(), card(metrics={"epoch": 7}))
-    net, newer = load_newest(header)
+    net, newer = newest(header, load_network)
     assert newer.card.metrics == {"epoch": 7}
     assert torch.equal(net.fc.weight, network(1).fc.weight)
     content = bytearray(saved.read_bytes())
     content[-5] ^= 1
     saved.write_bytes(content)
     with pytest.raises(WeightsError, match="do not match the digest"):
-        load_newest(newer)
+        newest(newer, load_network)
 
 
 def test_every_truncation_is_detected(saved: Path) -> None:

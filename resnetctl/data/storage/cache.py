@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from resnetctl.data.storage.shards import read_at, shard_path
 from resnetctl.errors import DataError, ResnetctlError
 from resnetctl.hints import Call
-from resnetctl.system import settings, storage
+from resnetctl.system import locks, settings, storage
 from resnetctl.system.download import Remote, fetch
 
 CACHE = "cache"  # folder in that of a dataset
@@ -139,7 +139,7 @@ class CachedShards:
         """Return a shard, opened in the cache. One process at a time fetches it."""
         storage.make_folder(self._folder)
         turn, failure = self._folder / f".{remote.name}.turn", DataError("")
-        with storage.lock(turn, owner=f"the download of '{remote.name}'", wait=PATIENCE):
+        with locks.lock(turn, owner=f"the download of '{remote.name}'", wait=PATIENCE):
             for pause in (0.0, *PAUSES):
                 time.sleep(pause)
                 try:
@@ -169,7 +169,7 @@ class CachedShards:
         part = self._folder / f"{remote.name}.part"
         if (self._folder / remote.name).exists():
             return
-        with storage.lock(self._folder / ".room", owner="the cache", wait=PATIENCE):
+        with locks.lock(self._folder / ".room", owner="the cache", wait=PATIENCE):
             room = cache_bytes(self._folder) - remote.limit
             room -= sum(self._largest for path in self._folder.glob("*.part") if path != part)
             kept = sorted(_stored(self._folder))

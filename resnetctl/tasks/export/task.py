@@ -34,7 +34,7 @@ from resnetctl.tasks.export import int8 as int8_form
 from resnetctl.tasks.export.form import Form, Gate, Kind
 from resnetctl.tasks.export.subjects import Subject, chosen, require_one
 from resnetctl.tasks.targets import Target, resolve
-from resnetctl.weights.file import Header, load_net, load_network
+from resnetctl.weights.file import Header, load_net, load_network, newest
 from resnetctl.weights.plugins import require_plugins
 
 if TYPE_CHECKING:
@@ -236,7 +236,8 @@ def _checked(header: Header, subject: Subject) -> _Checked:
 
     if header.card.head is not None:
         return _checked_net(header, subject)
-    model, card = load_network(header), header.card
+    model, header = newest(header, load_network)
+    card = header.card
     with stop_later():
         data = to_bytes(model, card, weights_sha256=header.sha256, gate=subject.about)
     if subject.pool is None:
@@ -257,7 +258,8 @@ def _checked_net(header: Header, subject: Subject) -> _Checked:
 
     from resnetctl.deploy.onnx_writer import to_bytes
 
-    net, card = load_net(header), header.card
+    net, header = newest(header, load_net)
+    card = header.card
     with stop_later():
         data = to_bytes(net, card, weights_sha256=header.sha256, gate=subject.about)
     exported = from_bytes(data, "the exported model")

@@ -21,7 +21,7 @@ from resnetctl.engine.meters.detect import require_finite
 from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, digest_in, digest_of, require_own_precision, start_onnx
-from resnetctl.weights.file import load_net
+from resnetctl.weights.file import load_net, newest
 
 if TYPE_CHECKING:
     import torch
@@ -80,11 +80,12 @@ def _open_weights(
 
     from resnetctl.engine.predictors import net_predictor
 
-    net, card = load_net(target.header), target.header.card
+    net, header = newest(target.header, load_net)
+    card = header.card
     if not keep_threads:
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     answer = net_predictor(net.to(device), card.image, device=device, precision=precision, vector=card.vector)
-    digest = digest_in(precision, card, sha256=target.header.sha256)
+    digest = digest_in(precision, card, sha256=header.sha256)
     return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=answer)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
-from resnetctl.system import storage
+from resnetctl.system import locks, storage
 from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.wording import counted
 
@@ -154,7 +154,7 @@ def open_table(
     storage.require_writable(path.parent, hint=Setting("csv", "FILE"))
     if path.exists() and not path.is_file():
         raise UsageError("this is not a plain file", where=str(path), hint=Setting("csv", "FILE"))
-    with storage.growing_file(path, owner=f"the table {path.name}") as file:
+    with locks.growing_file(path, owner=f"the table {path.name}") as file:
         table = Table(file, weights=weights, columns=columns, numbers=numbers)
         table.load(path)
         yield table
