@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, UsageError
+from resnetctl.errors import ConfigError, ResnetctlError, UsageError
 from resnetctl.hints import Setting, closest, suggest
 from resnetctl.registry import Kind
 from resnetctl.spec import Scalar
 
+FROM_ARCH = ("stride", "drop_path", "stage", "index", "depth")  # arguments that blocks get from the arch
 LARGEST = 2**1023  # no larger int is a float
 Config = TypeVar("Config", bound=TrainConfig)
 TABLES: tuple[tuple[Kind, str, str], ...] = (  # kind, key of the name, key of the arguments
@@ -87,6 +88,22 @@ def config_with_floats(config: Config) -> Config:
                 update = {tables[0]: getattr(config, tables[0]).model_copy(update=update)}
             config = config.model_copy(update=update)
     return config
+
+
+def argument_key(name: str, values: Mapping[str, Any]) -> str:
+    """Return the key of an argument that a plugin in a config has under `name`, such as `model.block_args.reduction`.
+
+    `values` is the config by dotted key. Return "" if no plugin that it names has such an argument.
+    """
+    for kind, key, place in (("block", "model.block", "model.block_args"), *TABLES):
+        chosen = values.get(key)
+        if isinstance(chosen, str) and chosen:
+            with contextlib.suppress(ResnetctlError, TypeError, ValueError):  # not installed, or without a signature
+                value = registry.get(kind, chosen)
+                parameter = inspect.signature(getattr(value, "build", value)).parameters.get(name)
+                if parameter is not None and parameter.default is not parameter.empty and name not in FROM_ARCH:
+                    return f"{place}.{name}"
+    return ""
 
 
 def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict[str, Scalar]:

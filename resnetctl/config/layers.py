@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from resnetctl import registry
+from resnetctl.config.arguments import argument_key
 from resnetctl.config.options import complaint, fields, key_meant
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
@@ -158,7 +159,7 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     kinds = {key: field.annotation for key, field in fields(model)}
     unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in kinds)]
     problems = [
-        f"{short_key(key[:80])}: unknown key ({merged.origins[key]}){_advice(key[:80], model)}"
+        f"{short_key(key[:80])}: unknown key ({merged.origins[key]}){_advice(key[:80], merged, model=model)}"
         for key in unknown[:SHOWN]
     ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
@@ -176,25 +177,25 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
         raise ConfigError(
             "the config has unknown keys" if unknown else "the config has wrong values",
             problems=problems,
-            hint=[*_lists(unknown, model), *_point_for_comma(merged)],
+            hint=[*_lists(unknown, merged, model=model), *_point_for_comma(merged)],
         )
     flat = flatten(config.model_dump())
     return Resolved(config=config, origins={key: merged.origins.get(key, "default") for key in flat})
 
 
-def _advice(key: str, model: type[BaseModel]) -> str:
+def _advice(key: str, merged: Layer, *, model: type[BaseModel]) -> str:
     """Return what to write instead of an unknown key, to follow its origin."""
     if _is_of_arch(key):
         return f"; {OF_ARCH}"
-    meant = key_meant(key, model)
-    return f"; did you mean '{meant}'?" if meant else ""
+    meant = argument_key(key, merged.values) or key_meant(key, model)
+    return f"; did you mean '{short_key(meant)}'?" if meant else ""
 
 
-def _lists(unknown: Sequence[str], model: type[BaseModel]) -> Iterator[Call]:
+def _lists(unknown: Sequence[str], merged: Layer, *, model: type[BaseModel]) -> Iterator[Call]:
     """Yield the verbs that list what can be written instead of unknown keys without a suggestion."""
     if any(map(_is_of_arch, unknown)):
         yield from (Call("plugins list", settings={"kind": "arch"}), Call("plugins show", ("ARCH",)))
-    if any(not _advice(key[:80], model) for key in unknown[:SHOWN]):
+    if any(not _advice(key[:80], merged, model=model) for key in unknown[:SHOWN]):
         yield Call("config show", note="lists the keys")
 
 

@@ -63,6 +63,20 @@ def test_a_part_of_an_arch_names_the_lists_of_archs(key: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sets", "meant"),
+    [
+        (["model.block=basic", "shortcut=A"], "model.block_args.shortcut"),
+        (["augment=shift", "reach=0.1"], "augment.reach"),
+        (["schedule.name=step", "gama=0.1"], "schedule.gamma"),
+    ],
+)
+def test_a_bare_argument_of_a_plugin_that_the_config_names_is_meant(sets: list[str], meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(TrainConfig, [from_sets(sets)])
+    assert caught.value.problems[0].endswith(f"did you mean '{meant}'?")
+
+
 def test_a_decimal_comma_suggests_a_point() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(TrainConfig, [layer({"lr": "1,0", "optim.momentum": "0,95", "augment": "a,b"}, "flag")])
