@@ -97,9 +97,9 @@ class _Screen:
             accuracy = {f"val {name}": f"{value:.1%}{' *' if result.is_best else ''}"}
         return {
             "epoch": f"{result.epoch}/{self._epochs}",
-            "learning rate": f"{result.lr:.2g}",
             "train loss": f"{result.train_loss:.3f}",
             **accuracy,
+            "learning rate": f"{result.lr:.2g}",
             "time": f"{fact.seconds:.1f} s",
         }
 

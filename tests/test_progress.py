@@ -41,7 +41,7 @@ def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPat
     assert len(list(watched(facts(2, val=SimpleNamespace(top1=0.5)), show=None))) == 4
     assert screen.getvalue().count("\n") == 1
     last = screen.getvalue().split("\r")[-1]
-    assert "epoch 2/2  learning rate 0.1  train loss 0.500  val accuracy 50.0% *  time 2.0 s" in last
+    assert "epoch 2/2  train loss 0.500  val accuracy 50.0% *  learning rate 0.1  time 2.0 s" in last
 
 
 def test_what_begins_is_shown_and_is_no_warning(monkeypatch: pytest.MonkeyPatch, recwarn: Any) -> None:

@@ -24,6 +24,7 @@ from resnetctl.system.settings import Settings
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
+    from resnetctl.config.schema import TrainConfig
     from resnetctl.data.dense.sniff import Dense
     from resnetctl.data.reading.source import Source
     from resnetctl.data.storage.options import Options
@@ -77,6 +78,17 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
         yield Doing(f"'{data}' is not in the store yet: getting it")
         yield from fetch_and_store(plugin, name, settings=settings)
     return name
+
+
+def require_head_before(config: TrainConfig, settings: Settings) -> None:
+    """Raise `ConfigError`, before anything is fetched, if the data of the config is offered and does not suit its head.
+
+    Raises `DataError` if the data is unknown.
+    """
+    from resnetctl.training.dense import require_head
+
+    if config.model.head and identify(config.data, settings) == "offered":
+        require_head(config, registry.get("dataset", config.data).card)
 
 
 def ensure_in_turn(

@@ -67,6 +67,7 @@ def _finetune(draft: Draft[FinetuneConfig], settings: Settings, team: Team) -> F
     sources.require_same_bytes(start, config.weights_sha256, key="weights", origin=digest_origin)
     teacher = sources.open_teacher(config.distill, settings, origin=origins.get("distill.teacher_sha256", ""))
     _require_same_arch(chosen, start.weights.card.arch, config=config, start=start)
+    datasets.require_head_before(config, settings)
     with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:
         name = yield from datasets.ensure_in_turn(config.data, place, team=team, is_kept=place is settings)
         job = _prepare(draft, open_store(place.data_dir, name), start, teacher=teacher)

@@ -33,6 +33,7 @@ def train(draft: Draft[TrainConfig], settings: Settings, *, team: Team | None = 
     with team.preparing(), located(draft.asked.origins):
         folder = require_place(request, settings)
         pick_device(config.device)
+        datasets.require_head_before(config, settings)
         origin = draft.asked.origins.get("distill.teacher_sha256", "")
         teacher = sources.open_teacher(config.distill, settings, origin=origin)
         with datasets.scratch(settings, config.data, dry_run=request.dry_run) as place:

@@ -12,7 +12,7 @@ from resnetctl.config.layers import Layer, from_file
 from resnetctl.engine.loop import StepResult
 from resnetctl.errors import ConfigError, DataError, UsageError
 from resnetctl.facts import EpochTimed, Finished, Notice, Started
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
 from resnetctl.tasks import datasets as data_task
 from resnetctl.tasks.train import train
@@ -161,6 +161,16 @@ def test_mistakes_that_need_no_data_are_reported_before_data_are_fetched(
     monkeypatch.setattr(data_task, "ensure", None)
     with pytest.raises(UsageError):
         next(train(request("data=cifar10", wrong), settings.load()))
+
+
+def test_a_head_that_does_not_suit_the_data_is_reported_before_data_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(data_task, "ensure", None)
+    pytest.importorskip("resnetctl_detect")
+    with pytest.raises(ConfigError, match="head 'ssd' learns from boxes, and 'cifar10' has labels") as caught:
+        next(train(request("data=cifar10", "model.head=ssd"), settings.load()))
+    assert Call("data list") in caught.value.hint
 
 
 def test_a_taken_name_is_refused_first() -> None:

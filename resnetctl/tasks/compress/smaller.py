@@ -16,7 +16,7 @@ from resnetctl.compress.shape_search import largest
 from resnetctl.compress.speed_plan import LatencyTable, even_depths
 from resnetctl.data.store import Store
 from resnetctl.errors import CheckFailed, UsageError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import ResNet
 from resnetctl.registry.folders import installed
 from resnetctl.spec import WeightsCard
@@ -84,7 +84,7 @@ class Planner:
     """
 
     def __init__(self, header: Header, store: Store, *, seconds: float = math.inf, whole: File | None = None) -> None:
-        self._card, self._judge = header.card, Judge(header.card, store)
+        self._card, self._judge, self._path = header.card, Judge(header.card, store), header.path
         self._known = whole
         self._variants = Variants(load_network(header), self._judge, seconds=seconds, whole=whole)
         if whole is None:
@@ -136,8 +136,11 @@ class Planner:
         best = max(reached, key=lambda shape: reached[shape])
         raise CheckFailed(
             f"no number of blocks makes the network {speedup:g} times as fast on this machine; no file was written",
+            where=str(self._path),
             problems=[f"{best}: {reached[best]:.2f} times as fast"],
-            hint=Setting("speedup", int(10 * reached[best]) / 10) if reached[best] >= SLIGHT else (),
+            hint=Setting("speedup", int(10 * reached[best]) / 10)
+            if reached[best] >= SLIGHT
+            else Call("runs list", note="has other networks: is this one a smaller one already?"),
         )
 
     def within(self, limit: Limit, *, speedup: float | None) -> tuple[Shape, LatencyTable | None]:

@@ -12,13 +12,15 @@ from resnetctl import runs
 from resnetctl.data.store import build as build_store
 from resnetctl.engine.stopwatch import Spread
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError
-from resnetctl.hints import Setting
+from resnetctl.hints import Call, Setting
 from resnetctl.models.resnet import build
 from resnetctl.spec import DatasetCard
 from resnetctl.system import settings
 from resnetctl.tasks.compress import CompressReport, Cut, compress, variants
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.weights.file import load_model, read_card, to_bytes
+
+OTHERS = (Call("runs list", note="has other networks: is this one a smaller one already?"),)
 
 
 def go(target: str | Path | None = None, **cut: object) -> CompressReport:
@@ -66,10 +68,11 @@ def test_a_speed_up_that_nothing_reaches_fails_the_check_with_the_best_one() -> 
     with pytest.raises(CheckFailed, match="no number of blocks makes the network 9 times as fast") as caught:
         go(speedup=9.0)
     assert caught.value.problems == ("1,1 blocks: 2.50 times as fast",)
+    assert caught.value.where == "runs/first/model.safetensors"
     assert not OUT.exists()
 
 
-@pytest.mark.parametrize(("median", "hint"), [(0.93, ()), (1.04, ()), (1.37, (Setting("speedup", 1.3),))])
+@pytest.mark.parametrize(("median", "hint"), [(0.93, OTHERS), (1.04, OTHERS), (1.37, (Setting("speedup", 1.3),))])
 def test_the_hint_names_a_speed_up_only_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, median: float, hint: tuple[Setting, ...]
 ) -> None:
