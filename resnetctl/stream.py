@@ -86,7 +86,7 @@ def train(
 def finetune(
     weights: Target = None,
     *,
-    data: str | None = None,
+    data: Target = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     **flags: Any,
@@ -96,7 +96,7 @@ def finetune(
 
     request = _request(flags, name=flags.pop("name", None), out=out)
     recipe, config = flags.pop("recipe", None), flags.pop("config", None)
-    named = {"data": data, "weights": None if weights is None else targets.text(weights)}
+    named = {"data": targets.text(data), "weights": None if weights is None else targets.text(weights)}
     fixed = {key: value for key, value in named.items() if value is not None}
     all_layers = layers(keywords(FinetuneConfig, flags | fixed), recipe=recipe, config=config, set=set)
     settings = machine.load()

@@ -53,7 +53,7 @@ def test_modules_that_the_docs_name_are_reached_without_a_verb(name: str) -> Non
         (lambda: rc.predict("one", "cat.png", set="0.9"), "set takes a number, not '0.9'"),
         (lambda: rc.predict("one", "cat.png", max_pixels="1e6"), "max_pixels takes a whole number, not '1e6'"),
         (lambda: rc.compress("one", speedup="2x"), "speedup takes a number, not '2x'"),
-        (lambda: rc.evaluate("one", data=5), "data takes a text, not 5"),
+        (lambda: rc.evaluate("one", data=5), "data takes a text or a path, not 5"),
         (lambda: rc.evaluate("one", min_accuracy=True), "min_accuracy takes a number, not True"),
         (lambda: rc.explain("one", None), "images takes a text or a path or a list of texts or paths, not None"),
         (lambda: rc.explain("one", b"png"), "not bytes"),
@@ -79,13 +79,13 @@ import resnetctl as rc
 
 run: rc.Run = rc.train(data="digits", arch="resnet20", epochs=1, set={"optim.nesterov": False})
 run = rc.resume(run, epochs=2)
-run = rc.finetune(run, data="./photos", freeze="backbone")
+run = rc.finetune(run, data=Path("photos"), freeze="backbone")
 seeds: dict[int, float] = dict(rc.sweep("lr.toml", halving=3).settings[0].seeds)
-top1: float = rc.evaluate(run, split="val").report.top1
+top1: float = rc.evaluate(run, data=Path("photos"), split="val").report.top1
 insertion: float = rc.explain(run, "cat.jpg", method="layercam").results[0].score.insertion
 temperature: float = rc.report(run, against="runs/old", ood=["noise"]).assessment.calibration.temperature
 path: Path | None = rc.export(run.path, gate="synthetic").path
-small: Path = rc.compress(run, out="small.safetensors", speedup=2).path
+small: Path = rc.compress(run, out="small.safetensors", data=Path("photos"), speedup=2).path
 model, card = rc.load(run)
 classes: tuple[str, ...] = card.classes
 channels: dict[str, int] = rc.backbone("resnet18", ("stem", "layer4"), output_stride=16).channels

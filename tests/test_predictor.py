@@ -56,7 +56,7 @@ def test_every_picture_has_one_result_in_order_with_its_problem(weights: Path, p
     assert [result["file"] for result in results] == [str(file) for file in files]
     assert [len(result["predictions"]) for result in results] == [0, 2, 0, 2]
     problems = [result["problem"] for result in results]
-    assert "No such file" in str(problems[0])
+    assert "no such file" in str(problems[0])
     assert "not a JPEG" in str(problems[2])
     assert rc.predict(weights, []) == []
 

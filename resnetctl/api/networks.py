@@ -41,7 +41,7 @@ Noticed = TypeVar("Noticed", bound=_HasNotices)
 def evaluate(
     target: Target = None,
     *,
-    data: str | None = None,
+    data: Target = None,
     split: Split = "test",
     device: str | None = None,
     per_image: str | Path | None = None,
@@ -66,7 +66,7 @@ def evaluate(
     from resnetctl.tasks.evaluate import evaluate as task
 
     require_known(how, evaluate, options=How)
-    settings = machine.load()
+    settings, data = machine.load(), targets.text(data)
     outcome = task(
         targets.text(target), settings=settings, data=data, split=split, device=device, per_image=per_image, **how
     )

@@ -55,7 +55,7 @@ def train(
 def finetune(
     weights: Target = None,
     *,
-    data: str | None = None,
+    data: Target = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     progress: bool | None = None,

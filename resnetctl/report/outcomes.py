@@ -1,5 +1,6 @@
 """What `train` returns, and what `eval` and `predict` return in common for classifiers and networks with a head."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from resnetctl.errors import DataError, ResnetctlError
 from resnetctl.hints import Hint, Setting
 from resnetctl.report.base import Report
 from resnetctl.spec import Split
+from resnetctl.system.plain_files import close_path
 from resnetctl.wording import counted
 
 
@@ -67,10 +69,14 @@ class PerPicture(Report):
             )
 
     def _hints(self) -> list[Hint]:
-        """Return the limit of pixels under which every picture would be read, if one is over the limit."""
-        hints = [hint for item in self.results if item.problem for hint in item.problem.hint]
-        limits = [hint for hint in hints if isinstance(hint, Setting) and isinstance(hint.value, int)]
-        return [max(limits, key=lambda hint: int(str(hint.value)))] if limits else []
+        """Return what is named like the first missing file, and the limit of pixels that lets every picture in."""
+        bad = [item for item in self.results if item.problem]
+        missing = next((item.file for item in bad if item.file and not os.path.lexists(item.file)), None)
+        hints: list[Hint] = [] if missing is None else [*close_path(missing)]
+        values = [hint for item in bad for hint in item.problem.hint if isinstance(hint, Setting)]
+        if limits := [hint for hint in values if isinstance(hint.value, int)]:
+            hints.append(max(limits, key=lambda hint: int(str(hint.value))))
+        return hints
 
 
 @dataclass(frozen=True, kw_only=True)

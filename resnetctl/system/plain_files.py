@@ -21,7 +21,9 @@ def open_regular(path: str | Path, *, error: type[ResnetctlError]) -> BinaryIO:
         return open(path, "rb")
     except OSError as refusal:
         kind = WorkFailed if refusal.errno in EXHAUSTED else error
-        raise kind(f"the file cannot be read: {refusal.strerror}", where=str(path)) from refusal
+        is_missing = isinstance(refusal, FileNotFoundError)
+        message = "there is no such file" if is_missing else f"the file cannot be read: {refusal.strerror}"
+        raise kind(message, where=str(path)) from refusal
 
 
 def is_path(text: str | Path) -> bool:

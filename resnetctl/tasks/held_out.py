@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from os import PathLike, fspath
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, ClassVar, TypeVar
@@ -200,7 +201,7 @@ def stored(data: str, settings: Settings) -> tuple[str, list[str]]:
 
 
 def open_data(
-    data: str | None, card: WeightsCard, *, path: Path, settings: Settings, verb: str = "eval"
+    data: str | PathLike[str] | None, card: WeightsCard, *, path: Path, settings: Settings, verb: str = "eval"
 ) -> tuple[Store, list[str]]:
     """Return the dataset `data`, by default that of the training, and what to tell the user. Gets it on first use.
 
@@ -209,7 +210,7 @@ def open_data(
 
     Raises as `trained_on`, `stored` and `open_store`.
     """
-    name = data or trained_on(card, path, verb=verb)
+    name = fspath(data) if data else trained_on(card, path, verb=verb)
     name, told = stored(name, settings) if data or _is_to_get(name, settings) else (name, [])
     return open_store(settings.data_dir, name), told
 

@@ -45,6 +45,13 @@ def test_the_functions_lead_from_data_to_an_onnx_file(run, tmp_path: Path) -> No
     assert card.arch.block_args["shortcut"] == "B"
 
 
+def test_a_dataset_may_be_named_by_a_path(run) -> None:
+    name = Path("tiny")
+    assert rc.evaluate(run, data=name).data == rc.report(run, data=name, quick=True).to_json()["data"] == "tiny"
+    assert rc.finetune(run, data=name, epochs=1, name="two").summary["data"] == "tiny"
+    assert rc.export(run, data=name).parity is not None
+
+
 def test_predict_returns_guesses_for_files(run) -> None:
     from PIL import Image
 

@@ -15,7 +15,7 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="not a plain file") as caught:
             open_regular(path, error=DataError)
         assert caught.value.where == str(path)
-    with pytest.raises(WeightsError, match="cannot be read: No such file"):
+    with pytest.raises(WeightsError, match="there is no such file"):
         open_regular(tmp_path / "missing", error=WeightsError)
 
 

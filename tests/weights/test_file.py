@@ -274,7 +274,7 @@ def test_a_file_without_a_card_offers_to_import_it(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="No such file") as caught:
+    with pytest.raises(WeightsError, match="no such file") as caught:
         load_model(tmp_path / "none.safetensors")
     assert caught.value.exit_code == 3
 

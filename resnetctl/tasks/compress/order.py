@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -38,11 +39,11 @@ class Cut:
 class OrderOptions(TypedDict, total=False):
     """The arguments of `Order`, as Python's `compress` takes them."""
 
-    data: str | None
+    data: str | PathLike[str] | None
     keep_blocks: Sequence[int] | str | None
     channels: float | None
     speedup: float | None
-    student: str | None
+    student: str | PathLike[str] | None
     finetune: str | None
     set: Mapping[str, Any]
     target_ms: float | None
@@ -95,6 +96,7 @@ class Order(Card):
     def of(cls, target: str | None, **options: Unpack[OrderOptions]) -> Order:
         """Return the order that these arguments give; those that are None are left open."""
         values: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        values |= {key: fspath(values[key]) for key in values.keys() & {"data", "student"}}
         if "keep_blocks" in values:
             values["keep_blocks"] = _depths(values["keep_blocks"])
         if "budget" in values:

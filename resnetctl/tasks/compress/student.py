@@ -15,7 +15,7 @@ from resnetctl.compress.latency import BASE, speedups
 from resnetctl.compress.speed_plan import milliseconds
 from resnetctl.data.store import Store
 from resnetctl.errors import CheckFailed, DataError, InputError, UsageError, WeightsError
-from resnetctl.hints import Call, Setting
+from resnetctl.hints import Call, Setting, closest
 from resnetctl.models.resnet import ResNet, build
 from resnetctl.spec import NOTHING, Plugins, WeightsCard
 from resnetctl.system import storage
@@ -96,7 +96,8 @@ def settled_name(text: str, settings: Settings) -> str:
         target = resolve(text, settings)
     except InputError as error:
         archs = Call("plugins list", note="lists the archs")
-        raise type(error)(error.message, where=error.where, hint=[*error.hint, archs]) from None
+        near = filter(None, [closest(text, registry.names("arch"))])
+        raise type(error)(error.message, where=error.where, hint=[*near, *error.hint, archs]) from None
     if target.kind == "onnx":
         hint = "name a run, a weights file or an arch"
         raise UsageError("an ONNX file cannot be a student", where=str(target.path), hint=hint)

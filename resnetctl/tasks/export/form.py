@@ -1,5 +1,6 @@
 """What `export` writes: an ONNX file of a kind, or what an exporter makes of it."""
 
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
@@ -27,7 +28,7 @@ class Form(TypedDict, total=False):
 class More(int8_form.Int8Options, total=False):
     """The other arguments of `export`."""
 
-    data: str | None
+    data: str | PathLike[str] | None
     assets: str | Path
 
 
@@ -37,7 +38,7 @@ def form_of(input: Input, to: str | None, **more: Unpack[More]) -> Form:
     if "assets" in more:
         form["assets"] = Path(more["assets"])
     if (data := more.get("data")) is not None:
-        form["data"] = data
+        form["data"] = fspath(data)
     others = {key: value for key, value in more.items() if key not in ("assets", "data")}
     int8: int8_form.Int8Options = others  # type: ignore[assignment]
     if (settings := int8_form.asked(**int8)) is not None:

@@ -1,6 +1,7 @@
 """`predict` with a CSV file: any number of images, and a stopped job goes on where it was."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 from resnetctl.errors import DataError
 from resnetctl.facts import Notice, Progress
 from resnetctl.report.base import Report
+from resnetctl.system.plain_files import close_path
 from resnetctl.tasks.nets.answers import Answering
 from resnetctl.tasks.predict import Job
 from resnetctl.tasks.predictions.problems import Problems
@@ -56,7 +58,12 @@ def write_table(job: Job, csv: str | Path) -> Generator[Notice | Progress, None,
         DataError: a folder, an archive or a pattern gives no image, or no file exists; nothing was written.
     """
     if job.nothing:
-        raise DataError("there is nothing to classify here; nothing was written", problems=job.nothing)
+        missing = next((path for path in job.images if not os.path.lexists(path)), None)
+        raise DataError(
+            "there is nothing to classify here; nothing was written",
+            problems=job.nothing,
+            hint=[] if missing is None else close_path(missing),
+        )
     count = min(job.ranking.top, len(job.opened.card.classes))
     columns = list(_columns(count, level=job.ranking.level))
     weights = _network(job.opened)[:DIGITS]

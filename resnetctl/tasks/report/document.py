@@ -29,7 +29,7 @@ from resnetctl.trust.suspects import Suspect
 class ReportOptions(TypedDict, total=False):
     """The options of `report`; `report.Request` explains them."""
 
-    data: str | None
+    data: str | PathLike[str] | None
     split: Split
     against: str | PathLike[str] | None
     ood: str | Sequence[str]

@@ -52,7 +52,7 @@ class Request:
         calibrate: new weights file to write: the target's, with temperature and prediction sets in the card.
     """
 
-    data: str | None = None
+    data: str | PathLike[str] | None = None
     split: Split = "test"
     against: str | PathLike[str] | None = None
     ood: Sequence[str] = ()

@@ -167,9 +167,8 @@ def config_of(
     from resnetctl.tasks.sweep.checks import require_usable
 
     places = {} if sweep is None else sweep.places_of(point)
-    own = placed(
-        nest(point), places, otherwise="the seeds of the group" if sweep is None else f"run {number} of the sweep"
-    )
+    values = nest({full_key(key): value for key, value in point.items()})
+    own = placed(values, places, otherwise="the seeds of the group" if sweep is None else f"run {number} of the sweep")
     made = draft(TrainConfig, [*base, own], settings=settings)
     if in_epochs and not made.config.epochs:
         raise ConfigError("halving needs a length in epochs", hint=Setting("epochs", 10))

@@ -282,7 +282,7 @@ def test_a_file_that_vanishes_is_a_bad_image(tmp_path: Path, data_dir: Path) -> 
     (root / "train/cat/9.png").symlink_to("nowhere")
     with pytest.raises(DataError) as caught:
         add(root, data_dir)
-    assert "No such file" in caught.value.problems[0]
+    assert "no such file" in caught.value.problems[0]
 
 
 @pytest.mark.parametrize("how", ["error", "skip"])

@@ -33,7 +33,7 @@ def test_bytes_are_read_from_the_shard_and_the_place(
 
 @pytest.mark.parametrize(
     ("sizes", "message"),
-    [([6, 4], "train-00001.bin has 3 bytes instead of 4"), ([6, 3, 1], "train-00002.bin: the file cannot be read")],
+    [([6, 4], "train-00001.bin has 3 bytes instead of 4"), ([6, 3, 1], "train-00002.bin: there is no such file")],
 )
 def test_a_shard_that_is_not_as_the_index_says_is_refused(index: Path, sizes: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -14,7 +14,7 @@ import resnetctl as rc
 from resnetctl import registry, runs
 from resnetctl.data.store import open_store
 from resnetctl.engine.stopwatch import Spread
-from resnetctl.errors import ResnetctlError, UsageError, WeightsError
+from resnetctl.errors import InputError, ResnetctlError, UsageError, WeightsError
 from resnetctl.models.resnet import build
 from resnetctl.spec import NOTHING, HeadCard, Plugins
 from resnetctl.system import settings
@@ -62,6 +62,12 @@ def test_the_more_accurate_of_two_networks_that_are_equally_fast_is_kept() -> No
     first, second = (read_card(run.path / "stages" / name / "model.safetensors") for name in ("2-finetune", train))
     assert first.split == second.split
     assert second.teacher["sha256"] == first.teacher["sha256"]
+
+
+def test_a_student_that_is_no_arch_is_shown_the_closest_one(quick_goal: None) -> None:
+    with pytest.raises(InputError) as caught:
+        rc.compress("first", student="tinyy", name="small", **SHORT)
+    assert caught.value.hint[0] == "did you mean 'tiny'?"
 
 
 def test_a_student_is_kept_where_no_cut_reaches_the_goal(quick_goal: None) -> None:

@@ -1,5 +1,7 @@
 """Bad images are counted, the first thousand are listed, and the hint reads all of them."""
 
+from pathlib import Path
+
 import pytest
 
 from resnetctl.data.reading.decode import BadImage
@@ -17,6 +19,16 @@ def test_the_error_lists_every_bad_image_and_the_largest_limit() -> None:
         problems.require(4)
     assert caught.value.problems == ("a.png: no image", "b.png: too large", "c.png: larger")
     assert caught.value.hint == (Setting("max_pixels", 9),)
+
+
+def test_a_missing_file_is_shown_what_is_named_alike(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").touch()
+    problems = Problems()
+    problems.add(tmp_path / "cat.jpg", BadImage("no image"))
+    problems.add(tmp_path / "cta.jpg", BadImage("there is no such file"))
+    with pytest.raises(DataError) as caught:
+        problems.require(3)
+    assert caught.value.hint == (f"did you mean '{tmp_path / 'cat.jpg'}'?",)
 
 
 def test_without_a_good_image_nothing_is_said_of_others() -> None:

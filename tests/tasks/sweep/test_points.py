@@ -160,6 +160,7 @@ BLOCKS = "[vary]\nmodel.block = ['se_basic', 'basic']\nmodel.block_args.reductio
     [
         (BLOCKS, True),
         ("[vary]\naugment = ['shift', 'none']\naugment_args.reach = [2, 3]", True),
+        ("[vary]\naugment = ['shift', 'none']\n'augment.reach' = [2, 3]", True),
         ("[vary]\nschedule.name = ['trapezoid', 'cosine']\nschedule.args.decay = [0.2, 0.3]", True),
         ("[config]\nmodel.block = 'basic'\n[vary]\nmodel.block_args.reduction = [4, 8]", False),
         ("method = 'list'\n[[items]]\nmodel.block = 'basic'\nmodel.block_args.reduction = 4", False),
