@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from resnetctl import rng
-from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set, open_sets
+from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.metrics import Images, Labels
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.spec import ImageSpec, WeightsCard
+from resnetctl.spec import ImageSpec, ValSplit, WeightsCard
 from resnetctl.wording import counted
 
 SHOWN = 10  # class names in an error
@@ -19,21 +19,25 @@ VAL_FRACTION = 0.1  # of train, where the weights do not say how val was drawn
 
 
 def sets(store: Store, card: WeightsCard) -> tuple[ImageSet, ImageSet]:
-    """Return train without val, and val, as the training of the weights had them.
+    """Return train without val, and val, as the training of the weights had them unless the dataset has changed.
 
     For weights that were trained on other data, val is the dataset's own, or a tenth of train.
 
     Raises:
-        DataError: the dataset has no train split, has changed, or is too small to have val.
+        DataError: the dataset has no train split, or is too small to have val.
     """
-    is_own = card.trained_on.get("name") == store.card.name
-    if is_own and card.split is not None:
-        train, val = (open_eval_set(store, split, val_split=card.split) for split in ("train", "val"))
-        return train, val
-    train, drawn, _ = open_sets(store, val_fraction=VAL_FRACTION, seed=0)
+    train, drawn, _ = _drawn(store, card)
     if drawn is None:
         raise DataError(f"the dataset '{store.card.name}' has too few images for val", where=str(store.path))
     return train, drawn
+
+
+def _drawn(store: Store, card: WeightsCard) -> tuple[ImageSet, ImageSet | None, ValSplit | None]:
+    """Return train without val, val, and how val was drawn, as `open_sets`."""
+    is_own = card.trained_on.get("name") == store.card.name
+    if is_own and card.split is not None:
+        return open_sets(store, val_fraction=card.split.val_fraction, seed=card.split.seed)
+    return open_sets(store, val_fraction=VAL_FRACTION, seed=0)
 
 
 def val_doubt(store: Store, card: WeightsCard) -> str:
@@ -46,6 +50,9 @@ def val_doubt(store: Store, card: WeightsCard) -> str:
         return ""
     if card.split is None:
         return "the network was trained on all of train, so val, a part of train, flatters it"
+    now = _drawn(store, card)[2]
+    if now is not None and card.split.digest not in ("", now.digest):
+        return f"'{store.card.name}' has changed since the training: val, drawn anew from train, may flatter the network"
     return "the weights that its training began with may have seen val, which then flatters it" * card.val_seen
 
 
