@@ -40,7 +40,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("api", "testing"),
     ("cli", "__main__"),
 )
-SHARED_BY_TASKS = ("datasets", "held_out", "judge", "near", "nets", "predictions", "sources", "targets")
+SHARED_BY_TASKS = ("datasets", "held_out", "judge", "near", "nets", "predictions", "remarks", "sources", "targets")
 LEVEL = {unit: level for level, row in enumerate(ROWS) for unit in row}
 SIBLINGS_THAT_MEET = {("__main__", "cli")}
 BELOW_DATA = ("hints", "wording", "notebook_tables", "errors", "fields", "spec", "rng", "system", "registry", "config")

@@ -64,7 +64,7 @@ def test_weights_without_their_block_exit_4_with_the_install_line(place: SimpleN
     done = place.command(*line.split())
     assert done.returncode == 4
     assert "these weights need prov-block==1.2, which is not installed" in done.stderr
-    assert "install prov-block 1.2 from the folder or index where you have it" in done.stderr
+    assert "install prov-block 1.2 from the folder, wheel or index that has it" in done.stderr
 
 
 def test_an_onnx_file_runs_without_the_plugin_and_still_names_it(place: SimpleNamespace) -> None:
@@ -86,7 +86,7 @@ def test_going_on_needs_the_policy_too(place: SimpleNamespace) -> None:
     refused = place.command("train", "--resume", "dimmed", "--epochs", "1")
     assert refused.returncode == 4
     assert "resuming this run needs prov-policy==1.2" in refused.stderr
-    assert "install prov-policy 1.2 from the folder or index where you have it" in refused.stderr
+    assert "install prov-policy 1.2 from the folder, wheel or index that has it" in refused.stderr
     done = place.command("train", "--resume", "dimmed", "--epochs", "1", plugins=place.both)
     assert done.returncode == 0, done.stderr
 

@@ -52,7 +52,7 @@ def val_doubt(store: Store, card: WeightsCard) -> str:
         return "the network was trained on all of train, so val, a part of train, flatters it"
     now = _drawn(store, card)[2]
     if now is not None and card.split.digest not in ("", now.digest):
-        return f"'{store.card.name}' has changed since the training: val, drawn anew from train, may flatter the network"
+        return f"'{store.card.name}' has changed since the training, so val, a part of train, may flatter the network"
     return "the weights that its training began with may have seen val, which then flatters it" * card.val_seen
 
 

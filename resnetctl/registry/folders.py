@@ -45,6 +45,19 @@ def folder_of(distribution: str) -> Path | None:
     return None
 
 
+def wheel_of(distribution: str, wanted: str) -> Path | None:
+    """Return the wheel of this version of a distribution, in `.` or in `dist` here; None without one."""
+    start = f"{normal_name(distribution).replace('-', '_')}-{wanted}-"
+    for place in (Path(), Path("dist")):
+        try:
+            files = [file for file in islice(place.iterdir(), NEARBY) if file.name.lower().startswith(start)]
+        except OSError:
+            continue
+        if wheels := sorted(file for file in files if file.suffix == ".whl" and file.is_file()):
+            return wheels[0]
+    return None
+
+
 def projects_here() -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield each folder here that has a readable pyproject, and its table `[project]`: `.`, `*` and `plugins/*`."""
     inner = chain.from_iterable(folders_in(place) for place in (Path(), Path("plugins")))
@@ -68,7 +81,7 @@ def install_line(folder: Path) -> str:
 
 
 def install_hints(versions: Mapping[str, str]) -> list[str]:
-    """Return how to install distributions (name -> version). Only a folder that exists becomes a line to paste.
+    """Return how to install distributions (name -> version). Only a folder or wheel that exists is a line to paste.
 
     A plugin may be on no package index, and a stranger may have taken its name on one.
     """
@@ -77,10 +90,12 @@ def install_hints(versions: Mapping[str, str]) -> list[str]:
         folder = folder_of(name)
         if folder is not None:
             hints.append(install_line(folder))
+        elif wheel := wheel_of(name, wanted):
+            hints.append(f"pip install {shlex.quote(os.path.join('.', wheel))}")
         elif normal_name(name) in OWN:
             hints.append(f"pip install ./plugins/{normal_name(name)}    in a clone of resnetctl")
         else:
-            hints.append(f"install {name} {wanted} from the folder or index where you have it: pip install ./FOLDER")
+            hints.append(f"install {name} {wanted} from the folder, wheel or index that has it: pip install ./FOLDER")
     return hints
 
 

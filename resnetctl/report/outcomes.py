@@ -61,9 +61,11 @@ class PerPicture(Report):
         """Raise `DataError` that lists the bad files. Call it after showing the results."""
         if self.problems:
             count = len(self.problems)
+            files = [item.file for item in self.results]
+            is_nothing = count == len(files) and not any(file is None or os.path.isfile(file) for file in files)
+            others = f"; the others are {self.done}" if count < len(files) else ""
             raise DataError(
-                f"{counted(count, 'image')} cannot be read"
-                + (f"; the others are {self.done}" if count < len(self.results) else ""),
+                "there is no image here" if is_nothing else f"{counted(count, 'image')} cannot be read{others}",
                 problems=self.problems,
                 hint=self._hints(),
             )

@@ -21,6 +21,7 @@ from resnetctl.spec import Dataset, DatasetCard
 from resnetctl.system import storage
 from resnetctl.system.plain_files import close_path, expanded, is_path
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import remarks
 from resnetctl.wording import counted
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 ELSEWHERE = "RESNETCTL_DATA_DIR=FOLDER chooses another folder for data"
 TURNS = 3  # of `Team.turn`
 SHOWN = 10  # names in a notice
-LOOKED_AT = 50_000  # images: the names of a larger folder are not read only to see whether it changed
 DOWNLOADS = ".downloads"  # in the data folder; no dataset can have this name
 LIST = Call("data list")
 
@@ -63,7 +63,7 @@ def ensure(data: str, settings: Settings, *, is_kept: bool = True) -> Generator[
     """
     kind = identify(data, settings)
     if kind == "stored":
-        yield from _changes(read_card(settings.data_dir, data))
+        yield from remarks.on_data(read_card(settings.data_dir, data))
         return data
     if not is_kept:
         verb = "data add" if kind == "path" else "data get"
@@ -158,13 +158,14 @@ def fetch_and_store(
 
 
 def read_and_store(
-    path: Path, name: str, *, settings: Settings, options: Options
+    path: Path, name: str, *, settings: Settings, options: Options, needs_classes: bool = False
 ) -> Generator[Notice | Progress, None, None]:
     """Store a folder, an archive or a CSV file of images as dataset `name`.
 
     Raises:
         UsageError: the name is taken, or the data folder cannot be written.
-        DataError: the layout of the source is not supported, or images are bad (all are listed).
+        DataError: the layout of the source is not supported, or images are bad (all are listed), or all images have one
+            label and `needs_classes` is true; nothing is stored.
     """
     from resnetctl.data.dense.sniff import open_any
 
@@ -177,10 +178,13 @@ def read_and_store(
     if target.exists():
         with contextlib.suppress(DataError):  # what is damaged is replaced all the same
             options = asked.like(read_card(settings.data_dir, name))
-            yield from _kept(asked, options)
+        if taken := options.taken_over(asked):
+            yield Notice(text=f"stored as before: {taken}")
     with open_any(path) as source:
         if options.image_labels:
             source = _labelled(source)
+        if needs_classes:
+            _require_classes(source)
         try:
             yield from _stored(source, name, settings=settings, options=options)
         except DataError as error:
@@ -200,12 +204,6 @@ def _repeated(hint: Hint, name: str, asked: Options) -> Hint:
     return dataclasses.replace(hint, settings={**asked.given(), **own_name, **hint.settings})
 
 
-def _kept(asked: Options, taken: Options) -> Iterator[Notice]:
-    """Yield what was not asked for, and taken from the dataset that is replaced."""
-    if asked.size is None and taken.size is not None:
-        yield Notice(text=f"stored as before: {taken.size} px, fit {taken.fit}")
-
-
 def _labelled(source: Source | Dense) -> Dense:
     """Return pictures with the classes of their boxes as labels. Raises `UsageError` for a source without boxes."""
     from resnetctl.data.dense.scenes import image_labels
@@ -214,6 +212,21 @@ def _labelled(source: Source | Dense) -> Dense:
     if not isinstance(source, Dense):
         raise UsageError(f"{source.path} has no boxes, but one label an image", where=Setting("image_labels"))
     return Dense(source.files, image_labels(source.annotated))
+
+
+def _require_classes(source: Source | Dense) -> None:
+    """Raise `DataError` if images of one label have one class only."""
+    from resnetctl.data.dense.sniff import Dense
+
+    if isinstance(source, Dense) or len(source.classes) > 1:
+        return
+    hint = "a dataset is a folder with one folder per class, not one of these folders"
+    raise DataError(
+        f"there is one class with images, '{source.classes[0]}': nothing to learn",
+        where=str(source.path),
+        problems=[f"no image that can be read here: {source.path / name}" for name in source.empty],
+        hint="put images into these folders, too" if source.empty else hint,
+    )
 
 
 def _stored(
@@ -299,7 +312,7 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
     if name not in store_names(settings.data_dir):
         yield Doing(f"adding {path} to the store as '{name}'")
         try:
-            yield from read_and_store(path, name, settings=settings, options=Options())
+            yield from read_and_store(path, name, settings=settings, options=Options(), needs_classes=True)
         except DataError as error:
             if any(isinstance(hint, Call) and hint.verb == "data add" for hint in error.hint):
                 error.hint += (Setting("data", name, note="then uses it"),)
@@ -318,22 +331,6 @@ def _ensure_path(path: Path, settings: Settings) -> Generator[Notice | Progress,
         )
     yield Doing(f"{path} is in the store as '{name}'")
     return name
-
-
-def _changes(card: DatasetCard) -> Iterator[Notice]:
-    """Yield a notice if the folder that a dataset was made of is there, and has other files now."""
-    from resnetctl.data.dense.sniff import listing_of
-    from resnetctl.data.ingest.images import LISTING
-
-    source, images = Path(card.source), sum(card.splits.values())
-    if LISTING not in card.digests or card.truth != "labels" or images > LOOKED_AT or not source.is_dir():
-        return
-    with contextlib.suppress(DataError, OSError):
-        if listing_of(source) != card.digests[LISTING]:
-            yield Notice(
-                f"{source} changed since it was added to the store as '{card.name}': this uses the stored images",
-                hint=(Call("data add", (source,), {"name": card.name, "replace": True}, note="reads it again"),),
-            )
 
 
 def _unknown(data: str, settings: Settings) -> DataError:

@@ -29,6 +29,7 @@ from resnetctl.system import storage
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import datasets, targets
 from resnetctl.trust.looks import Look, NetLook, record
+from resnetctl.weights.plugins import require_plugins
 
 SHOWN = 10  # class names in an error
 SPLITS = ("test", "val")  # the splits that training did not see
@@ -213,6 +214,19 @@ def open_data(
     name = fspath(data) if data else trained_on(card, path, verb=verb)
     name, told = stored(name, settings) if data or _is_to_get(name, settings) else (name, [])
     return open_store(settings.data_dir, name), told
+
+
+def data_before(target: str | None, settings: Settings, *, data: str | None) -> str | None:
+    """Return the data to have in the store before a target is measured: `data`, or what `dataset_to_get` returns.
+
+    Raises what the target raises, if the data is not stored yet: nothing is fetched for a network that cannot be used.
+    """
+    data = data or dataset_to_get(target, settings)
+    if data is not None and not datasets.is_stored(data, settings):
+        resolved = targets.resolve(target, settings)
+        if resolved.kind != "onnx":
+            require_plugins(resolved.header.card, resolved.path)
+    return data
 
 
 def dataset_to_get(target: str | None, settings: Settings) -> str | None:

@@ -21,7 +21,7 @@ from resnetctl.report.outcomes import Measurement
 from resnetctl.runs import RunDir
 from resnetctl.spec import WeightsCard
 from resnetctl.system.machine import cores_granted
-from resnetctl.system.plain_files import expanded
+from resnetctl.system.plain_files import close_path, expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import remarks
 from resnetctl.weights.file import Header, load_network, newest, read_header, require_classifier
@@ -311,8 +311,8 @@ def _of_file(path: Path) -> Target:
     if not path.exists():
         run = RunDir(path.parent.parent)  # of `RUN/export/model.onnx`
         is_export = path.suffix == ".onnx" and run.weights.is_file()
-        write = [Call("export", (run.path,), {"onnx": True}, note="writes it")] if is_export else []
-        raise WeightsError("there is no such file", where=str(path), hint=[*write, Call("runs list")])
+        near = [Call("export", (run.path,), {"onnx": True}, note="writes it")] if is_export else close_path(path)
+        raise WeightsError("there is no such file", where=str(path), hint=[*near, Call("runs list")])
     if path.suffix in PICKLES:
         raise WeightsError(
             "weights of another program must be imported first",

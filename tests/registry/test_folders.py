@@ -36,7 +36,7 @@ def test_a_folder_of_another_distribution_is_not_taken(tmp_path: Path, monkeypat
     source(tmp_path / "mine", "theirs")
     assert folder_of("mine") is None
     (hint,) = install_hints({"mine": "1.2"})
-    assert hint == "install mine 1.2 from the folder or index where you have it: pip install ./FOLDER"
+    assert hint == "install mine 1.2 from the folder, wheel or index that has it: pip install ./FOLDER"
 
 
 def test_the_line_to_paste_has_a_path_and_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +45,19 @@ def test_the_line_to_paste_has_a_path_and_quotes(tmp_path: Path, monkeypatch: py
     assert install_hints({"mine": "1"}) == ["pip install -e ./mine"]
     assert install_line(Path("two words")) == "pip install -e './two words'"
     assert install_line(Path("/a/b")) == "pip install -e /a/b"
+
+
+@pytest.mark.parametrize("place", [".", "./dist"])
+def test_a_wheel_of_the_version_near_by_is_a_line_to_paste(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "my_block-1.20-py3-none-any.whl").touch()
+    assert install_hints({"My.Block": "1.2"})[0].startswith("install My.Block 1.2 from the folder, wheel")
+    name = "my_block-1.2-py3-none-any.whl"
+    (tmp_path / place / name).touch()
+    assert install_hints({"My.Block": "1.2"}) == [f"pip install {place}/{name}"]
 
 
 def test_plugins_of_the_project_are_in_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,5 +76,5 @@ def test_another_version_is_checked_out_before_it_is_installed(tmp_path: Path, m
     }.items():
         (folder / "pyproject.toml").write_text(f'[project]\nname = "mine"{text}\n')
         assert version_hints({"mine": "1.2"}) == [hint]
-    assert version_hints({"other": "1.2"})[0].startswith("install other 1.2 from the folder or index")
+    assert version_hints({"other": "1.2"})[0].startswith("install other 1.2 from the folder, wheel or index")
     assert version_hints({}) == []

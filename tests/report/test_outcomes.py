@@ -45,11 +45,20 @@ def test_problems_are_listed_with_the_limit_that_lets_every_picture_in() -> None
     assert caught.value.hint == (Setting("max_pixels", 900),)
 
 
-def test_when_no_picture_can_be_read_no_others_are_mentioned() -> None:
+def test_when_no_picture_can_be_read_no_others_are_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
     with pytest.raises(DataError) as caught:
-        Answers(results=(bad("b"),)).require()
+        Answers(results=(bad(str(tmp_path / "b")),)).require()
     assert caught.value.message == "1 image cannot be read"
     Answers(results=(Answer(file=None),)).require()
+
+
+def test_what_is_not_there_is_no_broken_image(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError) as caught:
+        Answers(results=(bad(str(tmp_path / "photo")),)).require()
+    assert caught.value.message == "there is no image here"
+    assert caught.value.hint == (f"did you mean '{tmp_path / 'photos'}'?",)
 
 
 def test_a_finished_run_names_its_folder() -> None:

@@ -27,7 +27,7 @@ def test_an_unknown_name_in_the_config_of_a_run_names_the_missing_plugin(tmp_pat
     )
     assert caught.value.where == str(config)
     (hint,) = caught.value.hint
-    assert str(hint).startswith("install absent-gated 0.2.0 from the folder or index where you have it")
+    assert str(hint).startswith("install absent-gated 0.2.0 from the folder, wheel or index that has it")
 
 
 def test_an_unknown_name_elsewhere_is_the_users_mistake(tmp_path: Path) -> None:

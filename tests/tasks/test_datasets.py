@@ -15,9 +15,9 @@ from resnetctl.data.cards import store_names
 from resnetctl.engine.distributed import Team
 from resnetctl.errors import DataError, PeerFailed, UsageError
 from resnetctl.facts import Doing, Notice
-from resnetctl.hints import Call
+from resnetctl.hints import Call, Setting
 from resnetctl.system.settings import Settings
-from resnetctl.tasks import datasets as module
+from resnetctl.tasks import datasets, remarks
 from resnetctl.tasks.data.add import AddRequest, add
 from resnetctl.tasks.datasets import ensure, ensure_in_turn, identify, is_stored, offered_name, scratch
 
@@ -56,13 +56,39 @@ def test_a_stored_name_whose_folder_changed_has_a_notice(
         hint=(Call("data add", (root,), {"name": "pets", "replace": True}, note="reads it again"),),
     )
     with monkeypatch.context() as patch:
-        patch.setattr(module, "LOOKED_AT", 3)
+        patch.setattr(remarks, "LOOKED_AT", 3)
         assert run(ensure("pets", settings)) == ("pets", [])
     for split in ("train", "test"):
         shutil.rmtree(root / split)
     assert run(ensure("pets", settings)) == ("pets", []), "a folder that is no dataset any more"
     shutil.rmtree(root)
     assert run(ensure("pets", settings)) == ("pets", [])
+
+
+def test_a_stored_name_that_is_another_folder_here_has_a_notice(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_tree(tmp_path / "elsewhere" / "pets", tree())
+    done(add(request(root), settings))
+    monkeypatch.chdir(root.parent)
+    assert run(ensure("pets", settings)) == ("pets", []), "it was made of this folder"
+    (tmp_path / "here" / "pets").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert run(ensure("pets", settings))[1] == [
+        Notice(
+            text=f"this is 'pets' of the store, from {root}, not ./pets",
+            hint=(Setting("data", "./pets", note="is the one here"),),
+        )
+    ]
+
+
+def test_a_path_with_one_class_is_not_stored(tmp_path: Path, settings: Settings) -> None:
+    root = write_tree(tmp_path / "one", {"a/1.png": solid((1, 2, 3)), "a/2.png": solid((3, 2, 1))})
+    (root / "b").mkdir()
+    with pytest.raises(DataError, match="one class with images, 'a'") as caught:
+        run(ensure(str(root), settings))
+    assert caught.value.problems == (f"no image that can be read here: {root / 'b'}",)
+    assert not (settings.data_dir / "one").exists()
 
 
 def test_ensure_gets_a_plugins_dataset_once(toy: Toy, settings: Settings) -> None:
@@ -100,7 +126,7 @@ def test_ensure_adds_an_archive(machine: Path, settings: Settings) -> None:
 def test_a_name_in_the_store_is_preferred_to_a_folder(machine: Path, settings: Settings) -> None:
     write_tree(machine / "pets", {"a/1.png": grey(1), "b/1.png": grey(2)})
     done(add(request(write_tree(machine / "other", tree())), settings))
-    assert run(ensure("pets", settings)) == ("pets", [])
+    assert run(ensure("pets", settings))[0] == "pets"
     with pytest.raises(UsageError, match="the name 'pets' is taken"):
         done(ensure("./pets", settings))
 
@@ -202,7 +228,7 @@ def test_processes_fetch_in_turn_and_process_0_is_first(monkeypatch: pytest.Monk
         yield Notice("fetched")
         return data
 
-    monkeypatch.setattr(module, "ensure", fetch)
+    monkeypatch.setattr(datasets, "ensure", fetch)
 
     def work(team: Team) -> str:
         team.turn = (0, 2, 1, 2)[team.rank]

@@ -9,13 +9,15 @@ from support.trained import card, make_run, make_store, network
 
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import Store
-from resnetctl.errors import DataError, UsageError
+from resnetctl.errors import DataError, PluginError, UsageError
 from resnetctl.hints import Call
+from resnetctl.spec import Plugins
 from resnetctl.system import settings
 from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.held_out import (
     Judged,
     class_order,
+    data_before,
     dataset_to_get,
     relabelled_batches,
     require_split,
@@ -58,6 +60,14 @@ def test_the_dataset_of_the_training_is_fetched_on_first_use(verb: Callable[...,
     assert "'toy' is not in the store yet: getting it" in outcome.notices
     assert dataset_to_get("w.safetensors", settings.load()) is None
     assert verb("w.safetensors", settings=settings.load()).notices == outcome.notices[1:]
+
+
+@pytest.mark.parametrize("data", [None, "toy"])
+def test_nothing_is_fetched_for_a_network_whose_plugin_is_missing(toy: Toy, data: str | None) -> None:
+    missing = card(trained_on={"name": "toy"}, plugins=Plugins(required={"absent-block": "1.2"}))
+    Path("w.safetensors").write_bytes(to_bytes(network().state_dict(), missing))
+    with pytest.raises(PluginError, match="need absent-block"):
+        data_before("w.safetensors", settings.load(), data=data)
 
 
 def test_the_dataset_of_a_run_is_in_its_config(toy: Toy) -> None:

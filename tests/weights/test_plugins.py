@@ -41,7 +41,7 @@ def test_a_missing_distribution_is_exit_4_and_names_no_line_for_a_stranger(tmp_p
         load_model(tmp_path / "x")
     assert caught.value.exit_code == 4
     assert caught.value.hint == (
-        "install resnetctl-absent 1.2 from the folder or index where you have it: pip install ./FOLDER",
+        "install resnetctl-absent 1.2 from the folder, wheel or index that has it: pip install ./FOLDER",
         "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin",
     )
 
@@ -70,7 +70,7 @@ def test_another_version_of_a_plugin_gets_a_notice_and_explains_a_mismatch(
     save_weights(tmp_path / "y", state, described)
     with pytest.raises(PluginError, match="1 key does not match the arch; the weights were written") as caught:
         load_model(tmp_path / "y")
-    assert caught.value.hint == ("install torch 0.1 from the folder or index where you have it: pip install ./FOLDER",)
+    assert caught.value.hint == ("install torch 0.1 from the folder, wheel or index that has it: pip install ./FOLDER",)
     assert caught.value.problems == ("missing: conv1.weight 4x1x3x3",)
 
 

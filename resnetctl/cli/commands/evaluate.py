@@ -23,7 +23,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     from resnetctl.system import settings
     from resnetctl.tasks import datasets
     from resnetctl.tasks import evaluate as task
-    from resnetctl.tasks.held_out import dataset_to_get
+    from resnetctl.tasks.held_out import data_before
     from resnetctl.tasks.nets.measured import NetOutcome
 
     options = parsed.options
@@ -36,7 +36,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
         min_lower=options.min_lower,
     )
     Gates.of(limits)  # report mistakes before images are stored
-    data = options.data or dataset_to_get(options.target, machine)
+    data = data_before(options.target, machine, data=options.data)
     data = data and watch(datasets.ensure(data, machine))
     with torch_note():
         outcome = task.evaluate(

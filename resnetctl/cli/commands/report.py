@@ -25,7 +25,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings, storage
     from resnetctl.tasks import datasets
-    from resnetctl.tasks.held_out import dataset_to_get
+    from resnetctl.tasks.held_out import data_before
     from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
@@ -33,7 +33,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     if options.html is not None:
         storage.require_own(options.html, b"<!doctype html>", hint=Setting("html", "OTHER"))
     machine = settings.load_with(options.threads)
-    data = options.data or dataset_to_get(options.target, machine)
+    data = data_before(options.target, machine, data=options.data)
     data = data and watch(datasets.ensure(data, machine))
     with torch_note():
         outcome = watch(

@@ -28,7 +28,7 @@ from resnetctl.data.ingest.images import LISTING
 from resnetctl.data.reading.decode import BadImage, Header, open_image, read_header
 from resnetctl.data.splits import stratified
 from resnetctl.data.storage.choice import choose_form
-from resnetctl.data.storage.options import Options
+from resnetctl.data.storage.options import UNREADABLE, Options
 from resnetctl.data.store import Builder, Original, build
 from resnetctl.errors import DataError
 from resnetctl.hints import Call
@@ -181,7 +181,7 @@ class Work:
                 hint=Call("data add", (self.source.path,), {"on_bad_image": "skip"}, note="leaves them out"),
             )
         if bad:
-            builder.notes.append(f"skipped, because they cannot be read: {len(bad):,}: {'; '.join(bad[:SHOWN])}")
+            builder.notes.append(f"{UNREADABLE}: {len(bad):,}: {'; '.join(bad[:SHOWN])}")
         builder.digests[LISTING] = self.source.listing
         remarks = [*self.source.remarks, *survey.notes, *self.boxes.notes(SHOWN)]
         builder.notes += [*_split_notes(survey, builder), *remarks]

@@ -24,7 +24,7 @@ from resnetctl.data.reading.parallel import Decoded, Square, decoded, workers
 from resnetctl.data.reading.source import Item, Items, Source
 from resnetctl.data.split_groups import ONE_SIDED
 from resnetctl.data.storage.choice import Choice, choose_form
-from resnetctl.data.storage.options import Options
+from resnetctl.data.storage.options import UNREADABLE, Options
 from resnetctl.data.store import Builder, Original, build
 from resnetctl.data.vectors.numbers import Numbers, numbers_of
 from resnetctl.errors import DataError
@@ -264,7 +264,7 @@ def _notes(source: Source, tally: _Tally, remark: str, counts: Mapping[str, int]
         notes.append(f"animated images, of which the first frame is used: {tally.animated:,}")
     if tally.bad:
         more = "" if len(tally.bad) <= 20 else f" and {len(tally.bad) - 20:,} more"
-        notes.append(f"skipped, because they cannot be read: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")
+        notes.append(f"{UNREADABLE}: {len(tally.bad):,}: {'; '.join(tally.bad[:20])}{more}")
     return notes
 
 

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from resnetctl.spec import MAX_PIXELS, DatasetCard, Fit, Storage
 
+UNREADABLE = "skipped, because they cannot be read"  # begins the note of a card on them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -36,12 +38,23 @@ class Options:
         return {each.name: value for each in fields(Options) if (value := getattr(self, each.name)) != each.default}
 
     def like(self, card: DatasetCard) -> Self:
-        """Return the options for a dataset in the place of that of `card`: its size, fit and form unless given."""
+        """Return the options for a dataset in the place of that of `card`: its size, fit and form unless given.
+
+        If that dataset was stored without images that cannot be read, so is this one.
+        """
         image = card.image
         size = None if image.size < image.resize else image.resize  # the automatic size of photos leaves a border
+        skipped = any(note.startswith(UNREADABLE) for note in card.notes)
         return replace(
             self,
+            on_bad_image="skip" if skipped else self.on_bad_image,
             size=self.size or size,
             fit=image.fit if self.fit == "auto" else self.fit,
             storage="jpeg" if self.storage == "auto" and card.storage == "jpeg" else self.storage,
         )
+
+    def taken_over(self, asked: "Options") -> str:
+        """Return what was not asked for, and taken from the dataset that is replaced; "" for nothing."""
+        parts = [f"{self.size} px, fit {self.fit}"] if asked.size is None and self.size is not None else []
+        parts += ["without images that cannot be read"] if asked.on_bad_image != self.on_bad_image else []
+        return ", ".join(parts)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from resnetctl.data.cards import missing, store_names
 from resnetctl.errors import DataError
 from resnetctl.facts import Notice, Progress
+from resnetctl.hints import Call
 from resnetctl.system.plain_files import expanded
 from resnetctl.system.settings import Settings
+from resnetctl.tasks import remarks
 from resnetctl.tasks.data.reports import CheckReport
 from resnetctl.tasks.datasets import path_name, read_and_store
 
@@ -41,6 +43,7 @@ def check(target: str, settings: Settings, *, near: bool = False) -> Generator[N
     auditor, pairs = Auditor(), None
     if target in store_names(settings.data_dir):
         store = open_store(settings.data_dir, target)
+        yield from remarks.on_name(store.card, Call("data check", (f"./{target}",), note="checks the one here"))
         judge = check_store if store.card.truth == "labels" else check_dense_store
         total = yield from _watched(judge(store, auditor), target, total=sum(store.card.splits.values()))
     elif expanded(target).exists():

@@ -137,7 +137,7 @@ def test_an_onnx_file_and_a_place_that_cannot_be_written_are_exit_2(cli: Cli, un
 def test_a_block_of_a_missing_plugin_is_exit_4_with_the_install_line(cli: Cli, untimed: None) -> None:
     deep_run(plugins=Plugins(required={"resnet-squeeze": "1.2"}, used={"resnet-squeeze": "1.2"}))
     result = cli("compress", "deep", "--keep-blocks", "2,2", "--out", "small.safetensors")
-    assert "install resnet-squeeze 1.2 from the folder or index where you have it" in " ".join(result.err.split())
+    assert "install resnet-squeeze 1.2 from the folder, wheel or index that has it" in " ".join(result.err.split())
     assert (result.code, Path("small.safetensors").exists()) == (4, False)
 
 

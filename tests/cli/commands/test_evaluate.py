@@ -46,6 +46,7 @@ def replaced_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
         monkeypatch.setattr(task, "evaluate", evaluate)
         monkeypatch.setattr(datasets, "ensure", ensure)
+        monkeypatch.setattr(datasets, "is_stored", lambda data, settings: True)
         return calls
 
     return prepare

@@ -41,6 +41,8 @@ def test_add_passes_its_options_to_ingest(tmp_path: Path, settings: Settings) ->
     report = done(add(request(root, size=6, fit="pad", on_bad_image="skip"), settings))
     assert report.card is not None
     assert (report.card.image.size, report.card.image.fit, report.card.splits["train"]) == (6, "pad", 8)
+    facts = run(add(request(root, replace=True), settings))[1]
+    assert Notice(text="stored as before: 6 px, fit pad, without images that cannot be read") in facts
 
 
 def test_a_replaced_dataset_has_the_size_of_before(tmp_path: Path, settings: Settings) -> None:
