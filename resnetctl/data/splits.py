@@ -118,7 +118,7 @@ def _drawn_again(store: Store, val_split: ValSplit) -> tuple[ImageSet, Rows]:
         raise DataError(
             f"the val split of '{store.card.name}' cannot be rebuilt: the dataset changed since the training",
             where=str(store.path),
-            hint=["use the dataset that the weights were trained on", Setting("split", "test")],
+            hint=[Setting("split", "test"), "or train again: then val is drawn from the dataset as it is now"],
         )
     return train, rows
 
