@@ -16,6 +16,7 @@ from resnetctl.system import settings as machine
 from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import targets
+from resnetctl.tasks.sources import TORCHVISION
 from resnetctl.weights.file import load_network, newest
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ def _named(error: InputError, source: object, settings: Settings) -> InputError:
         return error
     if expanded(source).exists() or (settings.runs_dir / source).exists():
         return error
+    if source.startswith(TORCHVISION):
+        tune = Call("finetune", (source,), {"data": "NAME"}, note="then name its run")
+        return InputError(f"there is no arch and no run '{source}'", hint=[tune, "or take torchvision's own"])
     near = closest(source, [*registry.names("arch"), *(run.name for run in runs.all_runs(settings.runs_dir))])
     known = Call("plugins list", settings={"kind": "arch"}, note="has the archs of this installation")
     hints: list[Hint] = [*([near] if near else []), known, Call("runs list")]

@@ -146,6 +146,12 @@ class Stopped(ResnetctlError):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C stopped a function of Python; what it did was saved. Like any Ctrl-C, `except Exception` lets it pass."""
 
+    exit_code = 130  # of the command; Python itself ends with 1 if nobody catches a subclass of Ctrl-C
+
+    def shell_line(self) -> str:
+        """Return what was stopped, and how to go on, as one line for a script's stderr."""
+        return " ".join(str(self).split())
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether Python, or torch on any device, could not get memory. Does not load torch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,9 +15,17 @@ from resnetctl.spec.brief import Brief, brief
 
 if TYPE_CHECKING:
     from resnetctl.config.schema import TrainConfig
-    from resnetctl.engine.loop import EpochResult
+    from resnetctl.engine.loop import EpochResult as EpochResult
+    from resnetctl.engine.loop import StepResult as StepResult
 
 Result = TypeVar("Result")
+
+
+def __getattr__(name: str) -> Any:
+    """Return the classes of steps and epochs, which load torch."""
+    if name in ("EpochResult", "StepResult"):
+        return getattr(import_module("resnetctl.engine.loop"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def kept_epoch(summary: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Fact: TypeAlias = TrainFact | StepResult
 
-SHOWN = 12  # newest epochs in a notebook's table
+SHOWN = 12  # newest epochs in a notebook's table; `run.history` has all
 
 
 def watched(facts: Iterable[Any], *, show: bool | None) -> Generator[Any, None, Any]:
@@ -130,7 +130,9 @@ class _Notebook(_Screen):
 
     def draw(self) -> None:
         display = import_module("IPython.display")
-        table = display.HTML(notebook_tables.grid(self.rows[-SHOWN:], caption=self.title))
+        rest = len(self.rows) - SHOWN
+        earlier = [dict.fromkeys(self.rows[0], "...") | {"epoch": f"{rest} before"}] if rest > 0 else []
+        table = display.HTML(notebook_tables.grid([*earlier, *self.rows[-SHOWN:]], caption=self.title))
         if self._handle is None:
             self._handle = display.display(table, display_id=True)
         else:

@@ -5,7 +5,7 @@ A wrong argument raises when the function is called. The run begins with the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from signal import SIGINT
@@ -17,6 +17,7 @@ from resnetctl.config.draft import RunRequest, draft
 from resnetctl.config.duration import seconds
 from resnetctl.config.layers import Layer, from_file, from_recipe, layer, together
 from resnetctl.config.options import flags as known_flags
+from resnetctl.config.options import key_meant
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import Interrupted, Stopped, UsageError
 from resnetctl.hints import Call, Setting, in_shell, suggest
@@ -203,11 +204,19 @@ def keywords(model: type[TrainConfig], arguments: Mapping[str, Any]) -> Layer:
         new = Call("plugins new", ("NAME",), {"kind": "block"}, note="begins a plugin, which names the class")
         raise UsageError(f"{classes[0]} takes the name of what a plugin registers, not a class", hint=new)
     if unknown:
-        raise UsageError(
-            f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], [*keys, *RunArguments.__annotations__])
-        )
+        raise _unknown(unknown[0], arguments, model=model, known=[*keys, *RunArguments.__annotations__])
     values = {keys[name]: fspath(value) if isinstance(value, PathLike) else value for name, value in arguments.items()}
     return Layer(values, {keys[name]: f"argument {name}" for name in arguments})
+
+
+def _unknown(name: str, arguments: Mapping[str, Any], *, model: type[TrainConfig], known: Iterable[str]) -> UsageError:
+    """Return the error of an unknown argument; one of a run is unknown only to what writes none."""
+    if name in RunArguments.__annotations__:
+        return UsageError(f"nothing is kept here, so there is no '{name}'")
+    key = key_meant(name, model)
+    is_key = key is not None and key.rpartition(".")[2] == name
+    hint = Setting("set", {key: arguments[name]}) if is_key else suggest(name, known)
+    return UsageError(f"unknown argument '{name}'", hint=hint)
 
 
 def _named(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_images_without_a_channel_are_a_wrong_argument(channels: int) -> None:
 
 
 def test_a_misspelt_argument_is_no_silent_default() -> None:
-    with pytest.raises(TypeError, match="output_strides"):
+    with pytest.raises(UsageError, match="unknown argument 'output_strides"):
         rc.backbone("resnet20", output_strides=2)  # type: ignore[call-arg]
 
 
@@ -90,6 +90,9 @@ def test_a_wrong_name_is_about_archs_and_runs(machine: Path) -> None:
         rc.backbone("resnet65")
     assert caught.value.hint[0] == "did you mean 'resnet56'?"
     assert any(isinstance(hint, Call) and hint.verb == "plugins list" for hint in caught.value.hint)
+    with pytest.raises(InputError) as caught:
+        rc.backbone("torchvision:resnet18")
+    assert caught.value.hint[0].verb == "finetune"  # type: ignore[union-attr]
     make_run(card())
     for name, problem in (("runs/one", "no such file or folder"), ("missing/one", "no such file or folder")):
         with pytest.raises(InputError, match=problem):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resnetctl import errors
-from resnetctl.errors import InputError, ResnetctlError, Stopped, line_of_caller, own_line
+from resnetctl.errors import InputError, Interrupted, ResnetctlError, Stopped, line_of_caller, own_line
 from resnetctl.hints import Call, Setting
 
 BROKEN = "def fail():\n    raise ValueError('seven')\n\n\ndef seen(find):\n    return find()\n"
@@ -120,6 +120,12 @@ def test_the_line_for_a_script_names_shell_commands() -> None:
     error = InputError("no file", where="a.onnx", hint=[Call("runs list"), Call("export", ("r",), {"onnx": True})])
     assert error.shell_line() == "no file (a.onnx); try resnetctl runs list; or resnetctl export r --onnx"
     assert InputError("gone", problems=["a\nb"]).shell_line() == "gone; a b"
+
+
+def test_what_ctrl_c_stopped_has_the_line_and_the_code_of_the_command() -> None:
+    error = Interrupted("stopped after epoch 3\n  try  rc.resume('runs/a')")
+    assert error.shell_line() == "stopped after epoch 3 try rc.resume('runs/a')"
+    assert error.exit_code == 130
 
 
 def test_a_lack_of_memory_is_told_from_other_errors() -> None:

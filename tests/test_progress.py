@@ -105,7 +105,8 @@ def test_a_notebook_has_one_table_that_is_updated(monkeypatch: pytest.MonkeyPatc
     shell.get_ipython = lambda: SimpleNamespace(kernel=object())
     list(watched(facts(SHOWN + 3), show=None))
     assert len(tables) == 1 + SHOWN + 3
-    assert tables[-1].count("<tr>") == 1 + SHOWN
+    assert tables[-1].count("<tr>") == 1 + 1 + SHOWN
+    assert ">3 before<" in tables[-1]
     assert "<caption>resnet20 on &lt;digits&gt;</caption>" in tables[-1]
 
 

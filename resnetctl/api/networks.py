@@ -10,6 +10,7 @@ from resnetctl import stream
 from resnetctl.config.arguments import require_known
 from resnetctl.config.calls import checked
 from resnetctl.deploy.onnx_card import Input
+from resnetctl.engine.hardware.torch_state import leaving_torch
 from resnetctl.errors import warn_caller
 from resnetctl.predictor import OfHeads, OfOneCall, PictureResult, Predictor, Target
 from resnetctl.progress import told
@@ -38,6 +39,7 @@ Noticed = TypeVar("Noticed", bound=_HasNotices)
 
 
 @checked()
+@leaving_torch
 def evaluate(
     target: Target = None,
     *,
@@ -74,6 +76,7 @@ def evaluate(
 
 
 @checked()
+@leaving_torch
 def report(target: Target = None, *, device: str | None = None, **options: Unpack[ReportOptions]) -> TrustReport:
     """Return calibration, prediction sets, abstaining and a comparison of a run, a weights file or an ONNX file.
 
@@ -101,6 +104,7 @@ def report(target: Target = None, *, device: str | None = None, **options: Unpac
 
 
 @checked()
+@leaving_torch
 def explain(
     target: Target,
     images: str | PathLike[str] | Iterable[str | PathLike[str]],
@@ -110,6 +114,8 @@ def explain(
 ) -> ExplainReport:
     """Write maps of what a run or a weights file looked at: a picture and an array for each image.
 
+    A file that cannot be read is a warning, and a line of `problems`.
+
     Args:
         images: paths of images and folders.
         options: `method`, `gradcam`, `hirescam` or `layercam`; `stage`, by default the last; `class_`, by default the
@@ -117,6 +123,7 @@ def explain(
 
     Raises:
         UsageError, InputError: as the command `explain`.
+        DataError: no image can be read.
     """
     from resnetctl.tasks.explain import explain as task
 
@@ -124,10 +131,16 @@ def explain(
     settings = machine.load()
     settings = settings if device is None else replace(settings, device=device)
     paths = [images] if isinstance(images, str | PathLike) else images
-    return _warned(task(targets.text(target), [Path(item) for item in paths], settings=settings, **options))
+    found = _warned(task(targets.text(target), [Path(item) for item in paths], settings=settings, **options))
+    if found.problems and not found.results:
+        found.require()
+    for problem in found.problems:
+        warn_caller(problem)
+    return found
 
 
 @checked()
+@leaving_torch
 def export(
     target: Target = None,
     *,
@@ -160,6 +173,7 @@ def export(
 
 
 @checked(options=stream.order_options)
+@leaving_torch
 def compress(
     target: Target = None,
     *,
@@ -217,6 +231,7 @@ def predict(
 
 
 @checked()
+@leaving_torch
 def load(target: Target = None) -> "tuple[ResNet, WeightsCard]":
     """Return the trained `torch.nn.Module` in eval mode and its card: `model, card = rc.load("runs/last")`."""
     net, header = newest(targets.resolve(targets.text(target), machine.load()).header, load_network)

@@ -9,6 +9,7 @@ from resnetctl import stream
 from resnetctl.config.calls import checked
 from resnetctl.config.draft import draft
 from resnetctl.config.schema import BenchConfig, TrainConfig
+from resnetctl.engine.hardware.torch_state import leaving_torch
 from resnetctl.facts import Finished, result_of
 from resnetctl.predictor import Target
 from resnetctl.progress import told, watched
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @checked(options=stream.run_arguments)
+@leaving_torch
 def train(
     *,
     recipe: str | None = None,
@@ -52,6 +54,7 @@ def train(
 
 
 @checked(options=stream.run_arguments)
+@leaving_torch
 def finetune(
     weights: Target = None,
     *,
@@ -74,6 +77,7 @@ def finetune(
 
 
 @checked()
+@leaving_torch
 def resume(
     run: str | PathLike[str] = "last",
     epochs: int | None = None,
@@ -99,6 +103,7 @@ def resume(
 
 
 @checked()
+@leaving_torch
 def bench(
     *,
     recipe: str | None = None,
@@ -123,6 +128,7 @@ def bench(
 
 
 @checked()
+@leaving_torch
 def find_lr(
     *,
     recipe: str | None = None,
@@ -145,6 +151,7 @@ def find_lr(
 
 
 @checked()
+@leaving_torch
 def sweep(
     file: str | PathLike[str],
     *,

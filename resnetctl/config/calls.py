@@ -15,7 +15,8 @@ from types import SimpleNamespace
 from typing import Any, Literal, TypeVar, Union, Unpack, get_args, get_origin
 
 from resnetctl.errors import UsageError
-from resnetctl.wording import with_article
+from resnetctl.hints import Setting, suggest
+from resnetctl.wording import counted, with_article
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 WORDS: tuple[tuple[type, str, str], ...] = (  # class, one, several
@@ -39,7 +40,8 @@ def checked(
 ) -> Callable[[Function], Function]:
     """Return a decorator that raises `UsageError` for an argument of another type than its annotation.
 
-    A path becomes a text where the annotation has only texts. What is unknown or missing is left to the function.
+    It also raises for an argument that the function does not have, or does not get though it needs it. A path becomes a
+    text where the annotation has only texts.
 
     Args:
         options: returns the TypedDict of the other keyword arguments, where their annotation cannot be read or is Any.
@@ -54,8 +56,8 @@ def checked(
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 bound = signature.bind(*args, **kwargs)
-            except TypeError:
-                return function(*args, **kwargs)  # Python says which argument is missing or unknown
+            except TypeError as error:
+                raise _misfit(signature, args, kwargs, name=function.__qualname__) or error from None
             more = next((item.name for item in signature.parameters.values() if item.kind is item.VAR_KEYWORD), "")
             for values in (bound.arguments, bound.arguments.get(more, {})):
                 for name in (values.keys() & known().keys()) - {*TARGETS, *except_for, more}:
@@ -65,6 +67,29 @@ def checked(
         return typing.cast(Function, call)
 
     return decorate
+
+
+def _misfit(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str
+) -> UsageError | None:
+    """Return the error for an unknown or missing argument, or one without its name; None if it is of another kind."""
+    takes_any = any(item.kind is item.VAR_KEYWORD for item in signature.parameters.values())
+    own = signature.parameters.items()
+    shown = {key: item for key, item in own if key != "self" and item.kind is not item.VAR_KEYWORD}
+    unknown = [] if takes_any else [key for key in kwargs if key not in shown]
+    if unknown:
+        return UsageError(f"unknown argument '{unknown[0]}'", hint=suggest(unknown[0], shown))
+    placed = [key for key, item in shown.items() if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+    given = args[int("self" in signature.parameters) :]
+    if len(given) > len(placed):
+        extra = given[len(placed)]
+        hint = Setting("data", extra) if takes_any and not placed and isinstance(extra, str) else None
+        count = counted(len(placed), "argument") if placed else "no argument"
+        return UsageError(
+            f"{name.partition('.')[0]} takes {count} without a name", hint=hint or f"known: {', '.join(shown)}"
+        )
+    missing = [key for key in placed[len(given) :] if key not in kwargs and shown[key].default is signature.empty]
+    return UsageError(f"{name.partition('.')[0]} needs the argument '{missing[0]}'") if missing else None
 
 
 def _annotations(

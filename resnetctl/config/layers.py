@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from resnetctl import registry
 from resnetctl.config.arguments import argument_key
-from resnetctl.config.options import complaint, fields, key_meant
+from resnetctl.config.options import complaint, fields, key_meant, not_a_number
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
@@ -163,13 +163,10 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
         for key in unknown[:SHOWN]
     ]
     problems += [f"and {len(unknown) - SHOWN:,} more"] if len(unknown) > SHOWN else []
-    # pydantic takes true for 1, which nobody means
-    numbers = (int, float, int | str, float | str)
-    truths = [key for key, value in merged.values.items() if isinstance(value, bool) and kinds.get(key) in numbers]
-    for key in truths:
-        problems.append(f"{key}: should be a number, not {str(merged.values[key]).lower()} ({merged.origins[key]})")
+    no_numbers = {key: text for key, value in merged.values.items() if (text := not_a_number(value, kinds.get(key)))}
+    problems += [f"{key}: {text} ({merged.origins[key]})" for key, text in no_numbers.items()]
     try:
-        left_out = {*unknown, *truths}
+        left_out = {*unknown, *no_numbers}
         config = model.model_validate(nest({key: merged.values[key] for key in merged.values if key not in left_out}))
     except ValidationError as error:
         problems += _problems(error, merged.origins)

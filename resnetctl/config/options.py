@@ -38,6 +38,14 @@ def complaint(item: ErrorDetails) -> str:
     return message.partition(", unable to parse")[0]
 
 
+def not_a_number(value: object, kind: object) -> str:
+    """Return what is wrong with a value, if a key of this type takes a number: pydantic takes true and "1" for 1."""
+    is_wrong = isinstance(value, bool) and kind in (int, float, int | str, float | str)
+    if is_wrong or (isinstance(value, str) and kind in (int, float)):
+        return f"should be a number, not {str(value).lower() if is_wrong else repr(value)[:40]}"
+    return ""
+
+
 def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any:
     """Return a pydantic field that also carries what the command line needs.
 

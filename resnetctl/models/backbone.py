@@ -66,6 +66,12 @@ class Backbone(nn.Module):
         if len(set(self.channels.values())) == 1:
             self.out_channels = next(iter(self.channels.values()))
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what has the channels of several outputs, which have no `out_channels`."""
+        if name == "out_channels" and "channels" in vars(self):
+            raise AttributeError(f"the outputs have other numbers of channels each: `channels` is {self.channels}")
+        return super().__getattr__(name)
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the features of normalised float images `(N, C, H, W)`, by output name."""
         features = {}

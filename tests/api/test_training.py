@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from support.datasets import tiny
 
 import resnetctl as rc
 from resnetctl.errors import ConfigError, InputError, ResnetctlWarning, UsageError
 from resnetctl.facts import Finished
+from resnetctl.hints import Setting
 from resnetctl.system import settings
 
 
@@ -53,6 +57,27 @@ def test_an_unknown_argument_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="unknown argument 'epoch'") as caught:
         rc.train(data="tiny", epoch=1)
     assert "epochs" in caught.value.hint[0]
+    with pytest.raises(UsageError, match="unknown argument 'momentum'") as caught:
+        rc.train(data="tiny", momentum=0.8)
+    assert caught.value.hint == (Setting("set", {"optim.momentum": 0.8}),)
+
+
+@pytest.mark.parametrize("trial", [rc.find_lr, rc.bench])
+def test_what_writes_no_run_has_no_arguments_of_one(trial: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="nothing is kept here, so there is no 'name'"):
+        trial(data="tiny", name="x")
+
+
+def test_torch_is_left_as_it_was(run) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(3)
+    try:
+        rc.resume(run, epochs=3)
+        rc.evaluate(run)
+        assert torch.get_num_threads() == 3
+        assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_budget_is_a_time_or_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Arguments of another type than their annotation are one `UsageError` that names them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
@@ -11,6 +11,7 @@ import pytest
 
 from resnetctl.config.calls import checked
 from resnetctl.errors import UsageError
+from resnetctl.hints import Setting
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -46,6 +47,11 @@ def work(
 @checked(options=lambda: Others)
 def train(**flags: Any) -> dict[str, Any]:
     return flags
+
+
+@checked()
+def needing(file: str, other: int = 0, *, top: int = 1) -> None:
+    """Do nothing."""
 
 
 class Held:
@@ -104,10 +110,33 @@ def test_other_keywords_are_checked_by_their_own_types() -> None:
         train(tune="yes")
 
 
-def test_methods_and_wrong_names_are_as_without_the_check() -> None:
+@pytest.mark.parametrize(
+    ("call", "message", "hint"),
+    [
+        (lambda: needing("a", 2), "unknown", None),
+        (lambda: needing(), "needing needs the argument 'file'", None),
+        (lambda: needing("a", "b", "c"), "needing takes 2 arguments without a name", "known: file, other, top"),
+        (lambda: needing("a", to=3), "unknown argument 'to'", "did you mean 'top'?"),
+        (lambda: train("digits"), "train takes no argument without a name", Setting("data", "digits")),
+    ],
+)
+def test_arguments_that_a_function_does_not_have_or_needs(
+    call: Callable[[], object], message: str, hint: object
+) -> None:
+    if message == "unknown":
+        call()
+        return
+    with pytest.raises(UsageError, match=message) as caught:
+        call()
+    assert caught.value.hint == ((hint,) if hint is not None else ())
+
+
+def test_methods_are_as_without_the_check_and_wrong_names_are_usage_errors() -> None:
     assert Held(top=2).top == 2
     with pytest.raises(UsageError, match="top takes a whole number"):
         Held(top="2")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="unexpected keyword argument 'bogus'"):
+    with pytest.raises(UsageError, match="unknown argument 'bogus'"):
         Held(bogus=1)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="Held takes no argument without a name"):
+        Held(2)  # type: ignore[misc]
     assert work.__doc__ == "Return some of the arguments."

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from resnetctl.config.options import Flag, fields, flags, key_meant, option
+from resnetctl.config.options import Flag, fields, flags, key_meant, not_a_number, option
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.spec import Scalar
 
@@ -60,6 +60,23 @@ def test_train_has_the_flags_that_scripts_use() -> None:
         "--threads",
     }
     assert {flag.flag for flag in flags(FinetuneConfig)} >= names | {"--weights", "--freeze"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        ("0.1", float, "should be a number, not '0.1'"),
+        ("3", int, "should be a number, not '3'"),
+        (True, float, "should be a number, not true"),
+        (True, int | str, "should be a number, not true"),
+        ("cifar10", int | str, ""),
+        (True, bool, ""),
+        (3, float, ""),
+        ("adamw", str, ""),
+    ],
+)
+def test_a_text_is_no_number(value: object, kind: object, text: str) -> None:
+    assert not_a_number(value, kind) == text
 
 
 def test_flags_and_short_forms_are_unique() -> None:

@@ -112,7 +112,12 @@ def test_outputs_that_do_not_exist_are_a_usage_error(out: object) -> None:
 
 def test_only_outputs_of_one_width_have_out_channels() -> None:
     assert Backbone(net(), ("layer4",)).out_channels == 10
-    assert not hasattr(Backbone(net(), ("layer1", "layer4")), "out_channels")
+    several = Backbone(net(), ("layer1", "layer4"))
+    assert not hasattr(several, "out_channels")
+    with pytest.raises(AttributeError, match="`channels` is "):
+        _ = several.out_channels
+    with pytest.raises(AttributeError, match="has no attribute 'bogus'"):
+        _ = several.bogus
 
 
 def test_it_exports_with_any_batch_size() -> None:

@@ -110,7 +110,9 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
 
 
 def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:
-    if os.path.isdir(path):  # unlike Path.is_dir, False for a path that the system refuses, such as a long name
+    if str(path).startswith(("http:/", "https:/")) and not os.path.lexists(path):
+        yield _problem(path, "addresses are not read: download the image, and name the file", is_whole=True)
+    elif os.path.isdir(path):  # unlike Path.is_dir, False for a path that the system refuses, such as a long name
         yield from _in_folder(path, ignored)
     elif kind := _archive_kind(path):
         yield from _in_archive(path, kind, ignored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -203,6 +203,37 @@ class CompressReport(Report):
     student: StudentFacts | None = None
     choice: Choice | None = None
     notices: tuple[str, ...] = field(default=())
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield where the network is, what it was made from, and what it costs and gains."""
+        yield "wrote", str(self.run or self.path)
+        yield "from", str(self.target)
+        if self.cut is not None:
+            yield "blocks", " -> ".join(", ".join(map(str, depths)) for depths in (self.cut.before, self.cut.after))
+            yield "params", " -> ".join(f"{count:,}" for count in self.cut.params)
+            yield "accuracy on val", " -> ".join(self._accuracies(self.cut))
+            for size, spread in self.cut.speedup.items():
+                yield f"batch of {size}", f"{spread.median:.2f} times as fast ({spread.low:.2f} to {spread.high:.2f})"
+        if self.choice is not None:
+            yield "kept", f"{self.choice.kept}: {self.choice.why}"
+        if self.test is not None:
+            known = [accuracy for accuracy in (self.test_before, self.test) if accuracy is not None]
+            yield "accuracy on test", " -> ".join(f"{accuracy.top1:.1%}" for accuracy in known)
+        if self.file is not None:
+            yield "checked file", str(self.file)
+        yield from (("rejected", reason) for reason in self.undone)
+
+    def __repr__(self) -> str:
+        """Return what it costs and gains, and where it is, in one line."""
+        shown = dict(self.rows())
+        figures = [f"{name} {text}" for name, text in shown.items() if name.startswith(("accuracy", "params", "batch"))]
+        return f"CompressReport({', '.join([*figures, repr(shown['wrote'])])})"
+
+    def _accuracies(self, cut: CutFacts) -> list[str]:
+        """Return the accuracy on val of the whole network, after the cut, and after the training of the cut one."""
+        trained = self.trained if self.choice is None else self.choice.candidates[0].trained
+        found = [*cut.accuracy, *([trained] if trained is not None else [])]
+        return [f"{accuracy.top1:.1%}" for accuracy in found]
 
     def body(self) -> dict[str, Any]:
         """Return every field, those of the cut among them; they are None if there is no cut."""

@@ -17,6 +17,7 @@ from resnetctl.runs.folder import RunDir
 from resnetctl.runs.group import Group
 from resnetctl.runs.plugins import mixed_plugins
 from resnetctl.spec import Card
+from resnetctl.spec.brief import LONGEST
 from resnetctl.tasks.sweep.states import progress, reason, state_of
 from resnetctl.trust.seeds import (
     FEWEST_SEEDS,
@@ -106,6 +107,12 @@ class SweepReport(Report):
             if pairs is not None and pairs.verdict == "not distinguishable":
                 verdict = f"; {pairs.verdict} from the best"
             yield setting.label, f"{mean.mean:.1%} (n = {mean.n}{between}){verdict}"
+
+    def __repr__(self) -> str:
+        """Return the best settings with their mean val accuracy, as far as they fit in one line, and the folder."""
+        rows = [f"{label}: {text}" for label, text in self.rows()]
+        most = next((n for n in range(len(rows), 0, -1) if len("; ".join(rows[:n])) < LONGEST), 1)
+        return f"SweepReport({'; '.join([*rows[:most], *['...'] * (most < len(rows))])}; {self.path!r})"
 
     def plot(self) -> Curves:
         """Return an SVG of the accuracies of all seeds, with the interval of each mean.

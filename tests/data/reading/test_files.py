@@ -142,6 +142,11 @@ def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch:
     assert second.name == str(root / "b/1.png")
 
 
+def test_an_address_is_no_file() -> None:
+    (item,) = listed(Path("http://example.org/a.png"))
+    assert problem(item) == "addresses are not read: download the image, and name the file"
+
+
 def test_links_to_nothing_are_problems_and_hide_no_other_file(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "p", {"a.png": b"", "b/c.png": b""})
     (root / "loop.png").symlink_to("loop.png")

@@ -36,3 +36,13 @@ def test_the_document_has_the_facts_beside_the_paths() -> None:
     assert document["accuracy"][1]["top1"] == 0.5
     assert document["notices"] == ["careful"]
     assert "cut" not in document
+
+
+def test_its_line_and_its_table_have_what_the_cut_costs_and_gains() -> None:
+    trained = Accuracy(top1=0.8, interval=(0.7, 0.9), count=50)
+    report = CompressReport(
+        path=Path("m.safetensors"), target=Path("t"), data="zoo", cut=FACTS, trained=trained, run=Path("runs/small")
+    )
+    figures = "params 100 -> 80, accuracy on val 90.0% -> 50.0% -> 80.0%, batch of 1 1.20 times as fast (1.10 to 1.30)"
+    assert repr(report) == f"CompressReport({figures}, 'runs/small')"
+    assert dict(report.rows())["blocks"] == "3, 3 -> 2, 3"

@@ -49,6 +49,12 @@ def test_settings_are_ranked_by_their_mean_and_paired_with_the_best(group: Group
     assert report.states == {"finished": 5, "failed": 0, "begun": 0, "waiting": 1}
 
 
+def test_its_line_has_the_means_and_the_folder(group: Group) -> None:
+    line = repr(show(group))
+    assert line.startswith("SweepReport(lr 0.2: 92.3% (n = 2")
+    assert line.endswith(f"; {str(group.path)!r})")
+
+
 def finished(folder: Path, name: str, accuracies: list[float], *, data: str = "digits") -> Group:
     """A group of one setting with a finished run for each accuracy."""
     each: list[dict[str, Any]] = [{"seed": seed} for seed in range(len(accuracies))]
