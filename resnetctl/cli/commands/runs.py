@@ -1,5 +1,6 @@
 """`runs list`, `show`, `plot`, `compare`, `diff`, `export`, `remove` and `verify`."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from resnetctl.cli.parser.command import Command, Group, Parsed
@@ -39,6 +40,7 @@ OTHER_TEST = (
     "The runs measured test on different images, so their test accuracies do not compare. Measure each again: "
     "resnetctl eval RUN --data NAME"
 )
+SHOWN_ELSEWHERE = ("epochs_planned", "epochs_trained", "block")  # in the cells of epochs and arch
 SIDE_BY_SIDE = 5  # runs; of more of them, each has a row
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
 DROPPED = ("data", "arch", "started", "recipe", "seed", "epochs")
@@ -47,15 +49,14 @@ DROPPED_WITH_BLOCKS = ("data", "started", "recipe", "seed", "arch", "epochs")
 
 def list_runs(parsed: Parsed[RunsListOptions]) -> None:
     """Run `runs list`."""
-    from resnetctl.system import settings
-
-    folder, report = settings.load().runs_dir, _listed(parsed.options)
+    rows = (report := _listed(parsed.options)).runs
     if parsed.options.as_json:
         streams.report(report)
         return
-    rows = report.runs
-    if not rows and not parsed.options.where:
-        streams.say(streams.one_line(f"There is no run in {folder}. Start one: resnetctl train --data digits"))
+    if not rows:
+        _say_why_none(parsed.options)
+        if streams.is_terminal(sys.stdout):
+            return  # in a pipe, the header stays for programs that read the table
     drop = DROPPED_WITH_BLOCKS if any(row.get("block") for row in rows) else DROPPED
     marks = marks_of_test(rows)
     cells = [[shown(row, key, test=mark) for key in COLUMNS] for row, mark in zip(rows, marks, strict=True)]
@@ -78,9 +79,7 @@ def show(parsed: Parsed[RunsShowOptions]) -> None:
         streams.report(listing.show(run))
         return
     facts, files = listing.facts(run), listing.folded(listing.files(run))
-    rows = [
-        (key, shown(facts, key)) for key in facts if key not in ("epochs_planned", "block") and facts[key] is not None
-    ]
+    rows = [(key, shown(facts, key)) for key in facts if key not in SHOWN_ELSEWHERE and facts[key] is not None]
     tables.pairs([("path", run.path), *((COLUMNS.get(key, key), text) for key, text in rows if text)])
     streams.result("")
     tables.pairs(
@@ -188,6 +187,8 @@ def export(parsed: Parsed[RunsExportOptions]) -> None:
         streams.report(report)
         return
     rows = [flat(row) for row in report.runs]
+    if not rows:
+        _say_why_none(parsed.options)
     text = to_csv(rows)
     if parsed.options.out is None:
         streams.result(streams.printable(text.rstrip("\n")))
@@ -252,6 +253,15 @@ def _listed(options: RunsListOptions) -> "ListReport":
 
     folder = settings.load().runs_dir
     return listing.list_runs(folder, sort=options.sort, where=options.where, reverse=options.reverse)
+
+
+def _say_why_none(options: RunsListOptions) -> None:
+    from resnetctl.system import settings
+    from resnetctl.tasks.runs import listing
+
+    folder = settings.load().runs_dir
+    empty = f"There is no run in {folder}. Start one: resnetctl train --data digits"
+    streams.say(streams.one_line(listing.why_none(folder, options.where) or empty))
 
 
 COMMAND = Group(

@@ -20,20 +20,24 @@ from resnetctl.hints import Setting, closest
 from resnetctl.report.base import Report
 from resnetctl.runs import RunDir, all_runs
 from resnetctl.runs.log import kept_line, val_key
+from resnetctl.wording import counted
 
 CHOSEN_BY_ARCH = ("default", "rule", "weights")  # origins of a block that the user did not choose
 TITLES = {  # of columns on the screen, as keys for sorting and choosing
     "val_acc": ("val_top1", "val"), "test_acc": ("test_top1", "test"), "started": ("created",),
+    "epochs_trained": ("epochs_trained",),
 }  # fmt: skip
+CONFIG_FIRST = ("epochs",)  # words that mean the config key where runs are chosen and sorted, although a fact has them
+SHOWN = 5  # values of a key that no run has as asked
 VAL_IMAGES = ("val_fraction", "split_seed")  # config keys that choose them
 MANY = 5  # files of a folder; more of them are one line on the screen
 HEADER = (  # columns of every exported table
-    "name", "status", "arch", "block", "data", "recipe", "seed", "epochs", "epochs_planned", "val_top1", "test_top1",
-    "created", "failure", "path", "val_images", "test_images", "best",
+    "name", "status", "arch", "block", "data", "recipe", "seed", "epochs", "epochs_planned", "epochs_trained",
+    "val_top1", "test_top1", "created", "failure", "path", "val_images", "test_images", "best",
 )  # fmt: skip
 KINDS = {  # of facts; the others are text
-    "epochs": int, "epochs_planned": int, "seed": int, "val_top1": float | int, "test_top1": float | int,
-    "val": float | int, "test": float | int,
+    "epochs": int, "epochs_planned": int, "epochs_trained": int, "seed": int,
+    "val_top1": float | int, "test_top1": float | int, "val": float | int, "test": float | int,
 }  # fmt: skip
 
 
@@ -85,16 +89,41 @@ def list_runs(folder: Path, *, sort: str = "", where: Sequence[str] = (), revers
     """
     rows = [details(run) for run in all_runs(folder)]
     for condition in where:
-        key, equals, text = condition.partition("=")
-        if not equals:
-            raise UsageError(f"'{condition}' is not key=value", where=Setting("where"), hint=Setting("where", "seed=0"))
-        rows = [row for row, value in zip(rows, _column(rows, key, "where"), strict=True) if _is(value, text)]
+        rows = _with(condition, rows)
     marks = _bests(rows)
     rows = [{**row, "best": mark} for row, mark in zip(rows, marks, strict=True)]
     if sort:
         order = sorted(enumerate(_column(rows, sort, "sort")), key=lambda item: _rank(item[1]))
         rows = [rows[place] for place, _ in order]
     return ListReport(runs=tuple(rows[::-1] if reverse else rows))
+
+
+def _with(condition: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    key, equals, text = condition.partition("=")
+    if not equals:
+        raise UsageError(f"'{condition}' is not key=value", where=Setting("where"), hint=Setting("where", "seed=0"))
+    return [row for row, value in zip(rows, _column(rows, key, "where"), strict=True) if _is(value, text)]
+
+
+def why_none(folder: Path, where: Sequence[str]) -> str:
+    """Return why no run meets the conditions: how many runs there are, and the values that the key has instead."""
+    rows = [details(run) for run in all_runs(folder)]
+    if not rows:
+        return ""
+    count = counted(len(rows), "run")
+    for place, condition in enumerate(where):
+        left = _with(condition, rows)
+        if not left:
+            values = _column(rows, key := condition.partition("=")[0], "where")
+            texts = list(
+                dict.fromkeys("(none)" if value is None else _text(value) for value in sorted(values, key=_rank))
+            )
+            more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+            among = f" where {' and '.join(where[:place])}" if place else ""
+            seen = f"{key} is {', '.join(texts[:SHOWN])}{more}{among}"
+            return f"No run has {' and '.join(where)}; {count} in {folder}. {seen}"
+        rows = left
+    return ""
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +192,7 @@ def _val_images(run: RunDir, config: Mapping[str, Any]) -> str:
 def facts(run: RunDir) -> dict[str, Any]:
     """Return name, status, arch, data, seed, recipe, epochs, accuracies and start of a run.
 
+    `epochs` and `epochs_trained` are the same number; the config key `epochs` is `epochs_planned`, None with `steps`.
     The accuracies are those of the weights that the run keeps: of its best epoch so far, or of its last one. The status
     is running, finished, unfinished, failed or unreadable. `block` is None if it is the arch's own, and `recipe` if no
     recipe was used. `test_top1` is None if `eval` has not measured these weights on the test split of `data`. A run
@@ -196,6 +226,7 @@ def _read(run: RunDir, name: str) -> dict[str, Any]:
         "seed": config.get("seed"),
         "epochs": len(metrics),
         "epochs_planned": None if config.get("steps") else config.get("epochs"),
+        "epochs_trained": len(metrics),
         **({f"{split}_top1": value for split, value in numbers.items()} if primary == "top1" else {}),
         **({} if primary == "top1" else {"primary": primary, **numbers}),
         "created": run.created() or None,
@@ -274,11 +305,13 @@ def _bests(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
 def _column(rows: Sequence[Mapping[str, Any]], key: str, setting: str) -> list[Any]:
     """Return the value of `key` of each row: a fact, a column, a config key, or the name of a flag; None without one.
 
-    A fact that is missing may be in the config: `block` of a run with the block of its arch.
+    A fact that is missing may be in the config: `block` of a run with the block of its arch. `epochs` is the config key
+    here, as every other key of the config is; the epochs that a run has trained are `epochs_trained`.
     """
     keys = {flag.flag.removeprefix("--").replace("-", "_"): flag.key for flag in flags(FinetuneConfig)}
     word = key.strip().replace("-", "_").replace(" ", "_")
-    names = (key, *TITLES.get(word, ()), f"config.{key}", f"config.{keys.get(word, key)}")
+    own = () if word in CONFIG_FIRST else (key, *TITLES.get(word, ()))
+    names = (*own, f"config.{key}", f"config.{keys.get(word, key)}")
     tables = [flat(row) for row in rows]
     known = {name for table in tables for name in table}
     if rows and not known.intersection(names):
@@ -292,10 +325,15 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str, setting: str) -> list[A
 def _is(value: Any, text: str) -> bool:
     """Return whether a value is the one that the user wrote: numbers are compared as numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return text == ("" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+        return text == _text(value)
     with contextlib.suppress(ValueError):
         return float(text) == value
     return False
+
+
+def _text(value: Any) -> str:
+    """Return a value as a condition writes it."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _rank(value: Any) -> tuple[int, float, str]:

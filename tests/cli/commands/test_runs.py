@@ -133,9 +133,27 @@ def test_a_missing_run_is_exit_3(cli: Cli, two_runs: Path) -> None:
 
 
 def test_list_is_sorted_and_filtered(cli: Cli, two_runs: Path) -> None:
-    lines = cli("runs", "list", "--sort", "val_top1", "--where", "seed=4", "--where", "epochs=1").out.splitlines()
+    lines = cli("runs", "list", "--sort", "val_top1", "--where", "seed=4", "--where", "epochs=3").out.splitlines()
     assert [line.partition("\t")[0] for line in lines] == ["name", "a", "b"]
-    assert cli("runs", "list", "--where", "seed=5").err == ""
+
+
+def test_conditions_that_no_run_meets_are_told(cli: Cli, two_runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = cli("runs", "list", "--where", "seed=4", "--where", "epochs=1")
+    assert result.code == 0
+    assert result.err == "No run has seed=4 and epochs=1; 2 runs in runs. epochs is 3 where seed=4\n"
+    assert result.out.startswith("name\tstatus"), "a program that reads the table finds its header"
+    assert cli("runs", "export", "--where", "seed=5").err.startswith("No run has seed=5; 2 runs")
+    document = cli("runs", "list", "--where", "seed=5", "--json")
+    assert (document.json()["runs"], document.err) == ([], "")
+    monkeypatch.setattr(streams, "is_terminal", lambda stream: True)
+    assert cli("runs", "list", "--where", "seed=5").out == ""
+
+
+def test_an_empty_folder_names_the_command_that_starts_a_run(cli: Cli, machine: Path) -> None:
+    for options in ([], ["--where", "seed=5"]):
+        assert cli("runs", "list", *options).err == (
+            "There is no run in runs. Start one: resnetctl train --data digits\n"
+        )
 
 
 def test_compare_prints_what_differs(cli: Cli, two_runs: Path) -> None:

@@ -43,6 +43,7 @@ def test_the_facts_of_an_unfinished_run(tmp_path: Path) -> None:
         "seed": 7,
         "epochs": 2,
         "epochs_planned": 3,
+        "epochs_trained": 2,
         "val_top1": 0.75,
         "test_top1": None,
         "created": None,
@@ -264,6 +265,32 @@ def test_the_best_is_marked_among_the_listed_runs_with_the_same_val_images(folde
 def test_the_name_of_a_flag_is_a_key_too(folder: Path) -> None:
     run(folder / "e", config=CONFIG + '[optim]\nname = "adamw"\n')
     assert [row["name"] for row in listing.list_runs(folder, where=["optimizer=adamw"]).runs] == ["e"]
+
+
+def test_epochs_is_the_config_key_and_epochs_trained_is_what_was_trained(tmp_path: Path) -> None:
+    for name, planned, trained in (("a", 7, 3), ("b", 3, 3), ("c", 5, 4)):
+        lines = "".join(f'{{"epoch": {epoch}}}\n' for epoch in range(1, trained + 1))
+        run(tmp_path / name, config=CONFIG.replace("epochs = 3", f"epochs = {planned}"), metrics=lines)
+
+    def names(**options: Any) -> str:
+        return "".join(row["name"] for row in listing.list_runs(tmp_path, **options).runs)
+
+    assert (names(where=["epochs=7"]), names(where=["epochs=3"]), names(sort="epochs")) == ("a", "b", "bca")
+    assert names(where=["epochs_trained=3"]) == names(where=["epochs trained=3"]) == "ab"
+    assert names(sort="epochs_trained", reverse=True) == "cba"
+    assert [row["epochs"] for row in listing.list_runs(tmp_path).runs] == [3, 3, 4], "JSON is as it was"
+
+
+def test_the_condition_that_no_run_meets_is_told_with_the_values_that_there_are(folder: Path) -> None:
+    why = listing.why_none
+    assert why(folder, ["lr=0.3"]) == f"No run has lr=0.3; 4 runs in {folder}. lr is (none), 0.05, 0.1"
+    assert why(folder, ["lr=0.1", "name=b"]) == (
+        f"No run has lr=0.1 and name=b; 4 runs in {folder}. name is a, c where lr=0.1"
+    )
+    for name in "efghi":
+        run(folder / name)
+    assert why(folder, ["name=z"]).endswith("name is a, b, c, d, e and 4 more")
+    assert (why(folder, []), why(folder / "a", ["lr=1"])) == ("", "")
 
 
 @pytest.mark.parametrize(("options", "message"), [
