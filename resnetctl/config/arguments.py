@@ -7,14 +7,15 @@ from typing import Any, TypeVar
 
 from resnetctl import registry
 from resnetctl.config.schema import TrainConfig
-from resnetctl.errors import ConfigError, ResnetctlError, UsageError
-from resnetctl.hints import Setting, closest, suggest
+from resnetctl.errors import ConfigError, PluginError, ResnetctlError, UsageError
+from resnetctl.hints import Call, Hint, Setting, closest, suggest
 from resnetctl.registry import Kind
 from resnetctl.spec import Scalar
 
 FROM_ARCH = ("stride", "drop_path", "stage", "index", "depth")  # arguments that blocks get from the arch
 LARGEST = 2**1023  # no larger int is a float
 Config = TypeVar("Config", bound=TrainConfig)
+BLOCK: tuple[Kind, str, str] = ("block", "model.block", "model.block_args")
 TABLES: tuple[tuple[Kind, str, str], ...] = (  # kind, key of the name, key of the arguments
     ("head", "model.head", "model.head_args"),
     ("policy", "augment", "augment_args"),
@@ -82,8 +83,7 @@ def config_with_floats(config: Config) -> Config:
     for kind, key, place in TABLES:
         name, (*tables, leaf) = _value(config, key), place.split(".")
         if name and (args := _value(config, place)):
-            value = registry.get(kind, name)
-            update: dict[str, Any] = {leaf: with_floats(args, getattr(value, "build", value))}
+            update: dict[str, Any] = {leaf: with_floats(args, function_of(kind, name))}
             if tables:
                 update = {tables[0]: getattr(config, tables[0]).model_copy(update=update)}
             config = config.model_copy(update=update)
@@ -95,15 +95,21 @@ def argument_key(name: str, values: Mapping[str, Any]) -> str:
 
     `values` is the config by dotted key. Return "" if no plugin that it names has such an argument.
     """
-    for kind, key, place in (("block", "model.block", "model.block_args"), *TABLES):
+    for kind, key, place in (BLOCK, *TABLES):
         chosen = values.get(key)
         if isinstance(chosen, str) and chosen:
             with contextlib.suppress(ResnetctlError, TypeError, ValueError):  # not installed, or without a signature
-                value = registry.get(kind, chosen)
-                parameter = inspect.signature(getattr(value, "build", value)).parameters.get(name)
+                parameter = inspect.signature(function_of(kind, chosen)).parameters.get(name)
                 if parameter is not None and parameter.default is not parameter.empty and name not in FROM_ARCH:
                     return f"{place}.{name}"
     return ""
+
+
+def function_of(kind: Kind, name: str) -> Callable[..., Any]:
+    """Return the function or the class that takes the arguments of a plugin: `build` of a policy and of a head."""
+    value = registry.get(kind, name)
+    function: Callable[..., Any] = value.build if kind in ("policy", "head") else value
+    return function
 
 
 def own_arguments(function: Callable[..., Any], shared: Collection[str]) -> dict[str, Scalar]:
@@ -142,7 +148,7 @@ def refusable(
         ConfigError: the function refuses the arguments that are not its defaults; the error names them.
         PluginError: any other exception of a plugin.
     """
-    with registry.guarded(kind, name):
+    with with_arguments(kind, name, args=args), registry.guarded(kind, name):
         try:
             yield
         except ValueError as error:
@@ -171,9 +177,43 @@ def listed(function: Callable[..., Any], names: Iterable[str]) -> str:
     )
 
 
-def argument_advice(changed: Mapping[str, Scalar]) -> str:
-    """Return the advice for a block that fails with other arguments than the defaults, which `plugins check` tries."""
-    return f"correct the block for {in_words(changed)}, or give other values: `plugins check` tries the defaults"
+@contextlib.contextmanager
+def with_arguments(kind: Kind, name: str, *, args: Mapping[str, Scalar]) -> Iterator[None]:
+    """Name the arguments that are not the defaults in a `PluginError` of this plugin, and give advice that fits them.
+
+    The rules of `plugins check` judge the defaults, so the hint to check it would lead nowhere. An error without this
+    hint, or that names the arguments, and one with the defaults alone stay as they are.
+    """
+    try:
+        yield
+    except PluginError as error:
+        wrong = [] if error.keys else registry.fault(kind, name, problem="").hint
+        changed = _changed(kind, name, args) if any(hint in wrong for hint in error.hint) else {}
+        if not changed:
+            raise
+        place = next(place for each, _, place in (BLOCK, *TABLES) if each == kind)
+        raise PluginError(
+            f"{error.message} (with {in_words(changed)})",
+            where=error.where,
+            hint=[*(hint for hint in error.hint if hint not in wrong), argument_advice(kind, changed)],
+            keys=[f"{place}.{item}" for item in changed],
+        ) from error.__cause__
+
+
+def check(kind: Kind, name: str, *, args: Mapping[str, Scalar], note: str = "") -> Hint:
+    """Return the hint to check a plugin that seems wrong; with other arguments than the defaults, advice on them."""
+    changed = _changed(kind, name, args)
+    return argument_advice(kind, changed) if changed else Call("plugins check", (name,), note=note)
+
+
+def _changed(kind: Kind, name: str, args: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    function = function_of(kind, name)
+    return changed_arguments(with_floats(args, function), function)
+
+
+def argument_advice(kind: Kind, changed: Mapping[str, Scalar]) -> str:
+    """Return the advice for a plugin that fails with other arguments than its defaults."""
+    return f"correct the {kind} for {in_words(changed)}, or give other values: `plugins check` tries the defaults"
 
 
 def in_words(args: Mapping[str, Scalar]) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords, refusable
+from resnetctl.config.arguments import keywords, refusable, with_arguments
 from resnetctl.data.preprocess import crop, flip, hide, resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
@@ -55,10 +55,11 @@ def augmentation(
         return transform
 
     def augment(batch: Batch) -> Batch:
-        with registry.guarded("policy", name):
-            augmented = transform(batch)
-        if problem := _wrong_form(batch, augmented, image):
-            raise registry.fault("policy", name, problem=problem)
+        with with_arguments("policy", name, args=given):
+            with registry.guarded("policy", name):
+                augmented = transform(batch)
+            if problem := _wrong_form(batch, augmented, image):
+                raise registry.fault("policy", name, problem=problem)
         return augmented
 
     return augment

@@ -8,7 +8,7 @@ Shapes: N images, K classes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords, refusable
+from resnetctl.config.arguments import keywords, refusable, with_arguments
 from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Setting
-from resnetctl.spec import Batch, Labels
+from resnetctl.spec import Batch, Labels, Scalar
 
 SHARED = ("label_smoothing", "class_weights")  # what objectives get of the plan, if they name it
 
@@ -122,11 +122,13 @@ class Supervised:
 
     Attributes:
         function: a `resnetctl.spec.Objective`, with its own arguments.
+        args: these arguments; errors name them.
         shared: names of `SHARED` that it takes.
     """
 
     name: str = "cross-entropy"
     function: Callable[..., Tensor] = cross_entropy
+    args: Mapping[str, Scalar] = field(default_factory=dict)
     shared: tuple[str, ...] = SHARED
 
     def __call__(self, model: nn.Module, batch: Batch, *, plan: ObjectivePlan) -> tuple[Tensor, Tensor]:
@@ -137,11 +139,12 @@ class Supervised:
     def loss(self, logits: Tensor, targets: Tensor, *, plan: ObjectivePlan) -> Tensor:
         """Return the mean loss of logits `(N, K)`, a 0-d tensor, with the class weights of the plan."""
         arguments = {name: getattr(plan, name) for name in self.shared}
-        with registry.guarded("objective", self.name):
-            # logits in float32: in bfloat16 the sum of exponentials would be right to two digits only
-            losses = self.function(logits.float(), targets, **arguments)
-        if problem := complaint(losses, images=len(logits), is_mean="class_weights" in self.shared):
-            raise registry.fault("objective", self.name, problem=problem)
+        with with_arguments("objective", self.name, args=self.args):
+            with registry.guarded("objective", self.name):
+                # logits in float32: in bfloat16 the sum of exponentials would be right to two digits only
+                losses = self.function(logits.float(), targets, **arguments)
+            if problem := complaint(losses, images=len(logits), is_mean="class_weights" in self.shared):
+                raise registry.fault("objective", self.name, problem=problem)
         return losses if losses.ndim == 0 else weighted_mean(losses, targets, plan=plan)
 
 
@@ -163,6 +166,7 @@ def chosen(config: TrainConfig) -> Supervised:
     return Supervised(
         name=name,
         function=partial(function, **{key: names[key] for key in own}) if own else function,
+        args=own,
         shared=tuple(item for item in SHARED if item in names),
     )
 
@@ -175,10 +179,11 @@ def try_out(config: TrainConfig) -> None:
     with refusable("objective", name, function=function, args=own, key="objective.args"):
         objective.function(logits, targets)
     loss = objective.loss(logits, targets, plan=TrialPlan(label_smoothing=config.label_smoothing))
-    if not loss.requires_grad:
-        raise registry.fault("objective", name, problem="its loss has no gradient")
-    with registry.guarded("objective", name):
-        loss.backward()  # type: ignore[no-untyped-call]
+    with with_arguments("objective", name, args=own):
+        if not loss.requires_grad:
+            raise registry.fault("objective", name, problem="its loss has no gradient")
+        with registry.guarded("objective", name):
+            loss.backward()  # type: ignore[no-untyped-call]
 
 
 def complaint(losses: Any, *, images: int, is_mean: bool) -> str:

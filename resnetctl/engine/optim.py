@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords, refusable
+from resnetctl.config.arguments import keywords, refusable, with_arguments
 from resnetctl.config.schema import TrainConfig
 
 SHARED = {"momentum", "nesterov", "beta1", "beta2", "eps"}  # keys of [optim] that optimizers get if they name them
@@ -149,7 +149,8 @@ def _optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim
     with refusable("optimizer", name, function=function, args=optim.args, key="optim.args"):
         optimizer: torch.optim.Optimizer = function(groups, lr=config.lr, **arguments)
     if registry.distribution_of("optimizer", name) and (problem := complaint(optimizer, given)):
-        raise registry.fault("optimizer", name, problem=problem)
+        with with_arguments("optimizer", name, args=optim.args):
+            raise registry.fault("optimizer", name, problem=problem)
     return optimizer
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords, refusable
+from resnetctl.config.arguments import keywords, refusable, with_arguments
 from resnetctl.config.schema import ProgressiveConfig, ScheduleConfig
 from resnetctl.spec import SchedulePoint
 
@@ -43,7 +43,9 @@ def factors(schedule: ScheduleConfig) -> Callable[[SchedulePoint], float]:
         with refusable("schedule", name, function=function, args=schedule.args, key="schedule.args"):
             value = factor(point)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise registry.fault("schedule", name, problem=f"it returned {value!r} for {point}, not a factor in 0..1")
+            problem = f"it returned {value!r} for {point}, not a factor in 0..1"
+            with with_arguments("schedule", name, args=schedule.args):
+                raise registry.fault("schedule", name, problem=problem)
         return float(value)
 
     return guarded

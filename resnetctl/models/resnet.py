@@ -174,7 +174,7 @@ def build(
         raise PluginError(
             f"block '{arch.block}' cannot be built{values}: {type(error).__name__}: {error}",
             where=own_line(error) or f"{block.__module__}:{block.__qualname__}",
-            hint=arguments.argument_advice(changed) if changed else Call("plugins check", (arch.block,)),
+            hint=arguments.argument_advice("block", changed) if changed else Call("plugins check", (arch.block,)),
             keys=[f"model.block_args.{name}" for name in changed],
         ) from error
 

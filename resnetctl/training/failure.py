@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from resnetctl import registry
+from resnetctl.config.arguments import check
 from resnetctl.config.schema import FinetuneConfig
 from resnetctl.data.cards import manifest_names
 from resnetctl.engine import checkpoint
@@ -79,14 +80,15 @@ def _advice(origin: Origin | None, job: Job, run: RunDir) -> list[Hint]:
     """Return what to try. Only a new run helps: a resume would repeat the same steps."""
     good = [Call("eval", (run.path,), note="measures the last good weights")] if run.weights.is_file() else []
     if origin is not None and origin.kind in ("pixels", "targets"):
-        return [Call("plugins check", (job.config.augment,)), *good]
+        return [check("policy", job.config.augment, args=job.config.augment_args), *good]
     verb = "finetune" if isinstance(job.config, FinetuneConfig) else "train"
     lr = min(job.config.lr / 10, USUAL_LR)
     again = Call(verb, settings={"config": str(run.config), "lr": lr}, note="a new run")
     clip = Setting("grad_clip", 1, note="or a longer warm-up may help as well")
-    is_foreign = registry.distribution_of("block", job.arch.block)
-    check = [Call("plugins check", (job.arch.block,), note="the block comes from a plugin")] if is_foreign else []
-    return [again, clip, *check, *good]
+    blocks = []
+    if registry.distribution_of("block", job.arch.block):
+        blocks = [check("block", job.arch.block, args=job.arch.block_args, note="the block comes from a plugin")]
+    return [again, clip, *blocks, *good]
 
 
 def _images(rows: Sequence[int], job: Job) -> list[str]:

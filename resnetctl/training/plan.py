@@ -75,7 +75,7 @@ def make_plan(job: Job, stop: Stop, *, team: Team | None = None) -> Plan:
         thaw_step=config.thaw_epoch * job.steps_per_epoch if isinstance(config, FinetuneConfig) else 0,
         evaluate=evaluate if job.val is not None else None,
         stepper=graph.stepper(config.graph, feed) if together.size == 1 and job.head is None else None,
-        guard=partial(explained, job.arch, config.augment, optimizer=config.optim.name, images=config.batch_size),
+        guard=partial(explained, job.arch, config),
     )
 
 

@@ -9,14 +9,14 @@ import contextlib
 import dataclasses
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnetctl import registry
-from resnetctl.config.arguments import argument_advice, changed_arguments, in_words
+from resnetctl.config.arguments import with_arguments
 from resnetctl.config.schema import ScheduleConfig, TrainConfig
 from resnetctl.data import policies
 from resnetctl.engine import objective
@@ -27,6 +27,7 @@ from resnetctl.engine.schedule import factors
 from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed, is_out_of_memory
 from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
+from resnetctl.registry import Kind
 from resnetctl.spec import Arch, Batch, ImageSpec, Scalar, SchedulePoint, Transform
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
@@ -53,7 +54,8 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
     """
     with torch.random.fork_rng(devices=[]):
         if registry.distribution_of("block", arch.block):
-            _try_block(arch, image=image, classes=classes)
+            with with_arguments("block", arch.block, args=arch.block_args):
+                _try_block(arch, image=image, classes=classes)
         _try_policy(config, image=image, classes=classes, mirror=mirror)
         _try_optimizer(config)
         _try_schedule(config.schedule)
@@ -61,7 +63,7 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
 
 
 @contextlib.contextmanager
-def explained(arch: Arch, policy: str, *, optimizer: str, images: int) -> Iterator[None]:
+def explained(arch: Arch, config: TrainConfig) -> Iterator[None]:
     """Turn an exception inside a training step into an error that names the plugin or the lack of memory.
 
     A plugin's policy is guarded where it is called. What is left comes from the block or the optimizer, or from what
@@ -71,20 +73,27 @@ def explained(arch: Arch, policy: str, *, optimizer: str, images: int) -> Iterat
         yield
     except BaseException as error:
         if is_out_of_memory(error):
-            raise out_of_memory(error, images=images) from error
+            raise out_of_memory(error, images=config.batch_size) from error
         if registry.passes(error):
             raise
         if ORDERLESS in str(error):
             raise _not_exact(error) from error
         modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
-        parts = [("policy", policy), ("block", arch.block)]
+        kinds: tuple[Kind, ...] = ("policy", "block")
         if any(name.startswith(OPTIMIZER) for name in modules):
-            parts = [("optimizer", optimizer)]
+            kinds = ("optimizer",)
         elif any(name.startswith(MODEL) for name in modules):
-            parts = [("block", arch.block)]
-        for kind, name in parts:
+            kinds = ("block",)
+        parts: dict[Kind, tuple[str, Mapping[str, Scalar]]] = {
+            "policy": (config.augment, config.augment_args),
+            "block": (arch.block, arch.block_args),
+            "optimizer": (config.optim.name, config.optim.args),
+        }
+        for kind in kinds:
+            name, args = parts[kind]
             if registry.distribution_of(kind, name):
-                raise registry.failure(kind, name, error=error) from error
+                with with_arguments(kind, name, args=args):
+                    raise registry.failure(kind, name, error=error) from error
         raise
 
 
@@ -158,28 +167,11 @@ def _guarded_block(arch: Arch, forward: Callable[[], object]) -> Iterator[None]:
     except PluginError as error:
         cause = error.__cause__
         if cause is None or not is_inplace(cause):
-            raise _with_arguments(error, arch) from cause
+            raise
         place = line_of_change(forward)
         problem = "it changes a tensor in place that the backward pass needs"
         fault = registry.fault("block", arch.block, problem=problem, line=place)
-        check = () if _changed(arch) else fault.hint
-        raise PluginError(fault.message, where=fault.where, hint=[OUT_OF_PLACE, *check]) from cause
-
-
-def _with_arguments(error: PluginError, arch: Arch) -> PluginError:
-    """Return the error without the advice to check the plugin if it was raised with other arguments than the defaults.
-
-    The rules of `plugins check` judge the default arguments.
-    """
-    changed = _changed(arch)
-    if not changed or error.keys:  # `build` has named them
-        return error
-    return PluginError(
-        f"{error.message} (with {in_words(changed)})",
-        where=error.where,
-        hint=argument_advice(changed),
-        keys=[f"model.block_args.{name}" for name in changed],
-    )
+        raise PluginError(fault.message, where=fault.where, hint=[OUT_OF_PLACE, *fault.hint]) from cause
 
 
 def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
@@ -193,7 +185,8 @@ def _train(model: nn.Module, images: Tensor, *, classes: int) -> None:
 def _try_policy(config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> None:
     """Create the policies of the config, and apply those of plugins to a few batches."""
     augment = policies.augmentation(config.augment, image, num_classes=classes, mirror=mirror, args=config.augment_args)
-    _apply(config.augment, augment, image=image, classes=classes)
+    with with_arguments("policy", config.augment, args=config.augment_args):
+        _apply(config.augment, augment, image=image, classes=classes)
     if config.augment_until:
         then = policies.augmentation(config.augment_after, image, num_classes=classes, mirror=mirror)
         _apply(config.augment_after, then, image=image, classes=classes)
@@ -225,7 +218,7 @@ def _try_optimizer(config: TrainConfig) -> None:
     if registry.distribution_of("optimizer", name):
         layer(torch.randn(2, 3, 4, 4)).square().sum().backward()
         set_lr(optimizer, config.lr)
-        with registry.guarded("optimizer", name):
+        with with_arguments("optimizer", name, args=config.optim.args), registry.guarded("optimizer", name):
             optimizer.step()
 
 
@@ -239,7 +232,3 @@ def _random_batch(count: int, *, image: ImageSpec, classes: int, step: int) -> B
     pixels = torch.randint(0, 256, (count, image.resize, image.resize, image.channels), dtype=torch.uint8)
     rows = torch.arange(count)
     return Batch(images=pixels.permute(0, 3, 1, 2), targets=rows % classes, index=rows, epoch=step, step=step)
-
-
-def _changed(arch: Arch) -> dict[str, Scalar]:
-    return changed_arguments(arch.block_args, registry.get("block", arch.block))

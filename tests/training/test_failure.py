@@ -15,7 +15,7 @@ from resnetctl.cli.parser.flag_layers import from_sets
 from resnetctl.engine import checkpoint
 from resnetctl.errors import NonFinite, UsageError, WorkFailed
 from resnetctl.facts import Notice
-from resnetctl.hints import in_shell
+from resnetctl.hints import Call, in_shell
 from resnetctl.system import settings
 from resnetctl.tasks.resume import resume
 from resnetctl.tasks.runs import listing
@@ -44,10 +44,17 @@ def failing(*sets: str) -> tuple[NonFinite, str]:
 def test_an_error_for_a_nan_pixel_names_step_policy_and_image() -> None:
     error, _ = failing("augment=poison")
     assert error.message == "step 7: the policy 'poison' made pixels that are not finite"
+    assert error.hint[0] == Call("plugins check", ("poison",))
     assert len(error.problems) == 1
     assert error.problems[0].startswith("image train row ")
     assert "(train/" in error.problems[0]
     assert error.exit_code == 1
+
+
+def test_an_error_for_a_nan_pixel_of_a_policy_with_arguments_does_not_offer_a_check_that_passes() -> None:
+    error, _ = failing("augment=poison", "augment.step=4")
+    advice = "correct the policy for step=4, or give other values: `plugins check` tries the defaults"
+    assert (error.message[:6], error.hint[0]) == ("step 5", advice)
 
 
 def test_the_last_finite_checkpoint_is_kept_and_nothing_else_is_saved() -> None:

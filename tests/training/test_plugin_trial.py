@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from resnetctl import registry, runs
 from resnetctl.cli.app import app
 from resnetctl.cli.parser.flag_layers import from_sets
+from resnetctl.config.schema import TrainConfig
 from resnetctl.errors import ConfigError, PluginError, UsageError, WorkFailed
 from resnetctl.hints import Call, Setting
 from resnetctl.system import settings
@@ -136,22 +137,97 @@ OPTIONS = """
 
 
 @pytest.mark.parametrize(
-    ("wrong", "problem", "where", "advice"),
+    ("wrong", "problem", "where", "more"),
     [
-        ("inplace", "it changes a tensor in place", "odd_plugin.py:16", OUT_OF_PLACE),
-        ("name", "NameError: name 'no_such_name'", "odd_plugin.py:18", "correct the block for wrong=name, or"),
+        ("inplace", "it changes a tensor in place", "odd_plugin.py:16", (OUT_OF_PLACE,)),
+        ("name", "NameError: name 'no_such_name'", "odd_plugin.py:18", ()),
     ],
 )
 def test_a_mistake_behind_an_argument_has_its_line_and_no_check_that_passes(
-    site: Path, wrong: str, problem: str, where: str, advice: str
+    site: Path, wrong: str, problem: str, where: str, more: tuple[str, ...]
 ) -> None:
     """`plugins check` tries the default arguments only."""
     add_plugin(site, "block", BLOCK + OPTIONS)
     error = refused("model.block=odd", f"model.block_args.wrong={wrong}")
     assert error.message.startswith(f"block 'odd' of odd 1.2: {problem}")
     assert error.where == where
-    (hint,) = error.hint
-    assert str(hint).startswith(advice)
+    assert error.hint == (*more, advice("block", f"wrong={wrong}"))
+
+
+WITH_ARGUMENTS = {  # code, and the key of the argument `mode`, for each kind that has arguments
+    "policy": (
+        "augment",
+        POLICY.replace("num_classes)", "num_classes, *, mode='')").replace(
+            "{body}",
+            "{fails}\n        if mode == 'wrong':\n            images = images[1:]\n"
+            "        return replace(batch, images=images)",
+        ),
+    ),
+    "optimizer": (
+        "optim.args",
+        "import torch\n\n\nclass Own(torch.optim.SGD):\n    def step(self, closure=None):\n"
+        "        mode = self.mode\n        {fails}\n        return super().step(closure)\n\n\n"
+        "def odd(groups, *, lr, mode=''):\n    own = Own(groups, lr=lr)\n    own.mode = mode\n"
+        "    return 3 if mode == 'wrong' else own\n",
+    ),
+    "schedule": (
+        "schedule.args",
+        "def odd(point, *, mode=''):\n        {fails}\n        return 7.0 if mode == 'wrong' else 1.0\n",
+    ),
+    "objective": (
+        "objective.args",
+        "import torch\n\n\ndef odd(logits, targets, *, mode=''):\n        {fails}\n"
+        "        losses = torch.nn.functional.cross_entropy(logits, targets, reduction='none')\n"
+        "        return losses.sum() if mode == 'wrong' else losses\n",
+    ),
+    "block": (
+        "model.block_args",
+        BLOCK + "    def __init__(self, *args, mode='', **more):\n        super().__init__(*args, **more)\n"
+        "        self.mode = mode\n\n    def forward(self, x):\n        mode = self.mode\n        {fails}\n"
+        "        return super().forward(x)[1:] if mode == 'wrong' else super().forward(x)\n",
+    ),
+}
+NAMES = {"policy": "augment", "optimizer": "optim.name", "schedule": "schedule.name", "objective": "objective.name"}
+CALLS = "import odd_plugin\n        odd_plugin.calls = getattr(odd_plugin, 'calls', 0) + 1\n        if odd_plugin.calls"
+
+
+def advice(kind: str, arguments: str) -> str:
+    return f"correct the {kind} for {arguments}, or give other values: `plugins check` tries the defaults"
+
+
+@pytest.mark.parametrize("kind", WITH_ARGUMENTS)
+@pytest.mark.parametrize("mode", ["raise", "wrong"])
+def test_a_failure_with_arguments_names_them_and_no_check_that_passes(site: Path, kind: str, mode: str) -> None:
+    key, code = WITH_ARGUMENTS[kind]
+    fails = "if mode == 'raise':\n            raise KeyError('no')"
+    add_plugin(site, kind, code.replace("{fails}", fails))
+    error = refused(f"{NAMES.get(kind, 'model.block')}=odd", f"{key}.mode={mode}")
+    assert error.message.startswith(f"{kind} 'odd' of odd 1.2: ")
+    assert error.message.endswith(f" (with mode={mode})")
+    assert error.hint == (advice(kind, f"mode={mode}"),)
+    assert error.keys == (f"{'augment_args' if kind == 'policy' else key}.mode",)
+
+
+@pytest.mark.parametrize("kind", WITH_ARGUMENTS)
+def test_a_failure_with_the_defaults_is_for_plugins_check(site: Path, kind: str) -> None:
+    key, code = WITH_ARGUMENTS[kind]
+    add_plugin(site, kind, code.replace("{fails}", "raise KeyError('no')"))
+    for sets in ([], [f"{key}.mode="]):
+        error = refused(f"{NAMES.get(kind, 'model.block')}=odd", *sets)
+        assert error.message == f"{kind} 'odd' of odd 1.2: KeyError: 'no'"
+        assert error.hint == (Call("plugins check", ("odd:odd",)),)
+
+
+@pytest.mark.parametrize("kind", WITH_ARGUMENTS)
+def test_a_failure_with_arguments_during_the_run_names_them(site: Path, kind: str) -> None:
+    key, code = WITH_ARGUMENTS[kind]
+    add_plugin(site, kind, code.replace("{fails}", f"{CALLS} > 90:\n            raise KeyError('late')"))
+    sets = [f"{NAMES.get(kind, 'model.block')}=odd", f"{key}.mode=on"]
+    with pytest.raises(PluginError) as caught:
+        trained(*sets, "steps=120", "batch_size=16")
+    assert (settings.load().runs_dir / "one").exists()
+    assert caught.value.message == f"{kind} 'odd' of odd 1.2: KeyError: 'late' (with mode=on)"
+    assert caught.value.hint == (advice(kind, "mode=on"),)
 
 
 MIX = """
@@ -293,7 +369,7 @@ def test_interrupts_and_a_lack_of_memory_are_not_blamed_on_the_block(site: Path,
 def test_torchs_own_lack_of_memory_is_told_with_its_size_and_advice() -> None:
     text = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 40000000000 bytes. Error"
     arch = registry.get("arch", "resnet20")
-    with pytest.raises(WorkFailed) as caught, explained(arch, "shift", optimizer="sgd", images=128):
+    with pytest.raises(WorkFailed) as caught, explained(arch, TrainConfig(batch_size=128)):
         raise RuntimeError(text)
     assert caught.value.message == "there is not enough memory for steps of 128 images: torch asked for 40.0 GB more"
     assert caught.value.hint[0] == Setting("batch_size", 64, note="needs about half of the memory")
@@ -547,7 +623,7 @@ def test_a_refused_argument_of_a_file_names_its_line(site: Path, tmp_path: Path)
 def test_an_operation_without_an_exact_kernel_is_named() -> None:
     text = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set .."
     arch = registry.get("arch", "resnet20")
-    with pytest.raises(UsageError) as caught, explained(arch, "shift", optimizer="sgd", images=8):
+    with pytest.raises(UsageError) as caught, explained(arch, TrainConfig()):
         raise RuntimeError(text)
     assert caught.value.message.startswith("adaptive_avg_pool2d_backward_cuda has no kernel on CUDA")
     assert caught.value.where == Setting("exact")
