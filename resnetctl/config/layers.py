@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from resnetctl import registry
 from resnetctl.config.arguments import argument_key
-from resnetctl.config.options import complaint, fields, key_meant, not_a_number
+from resnetctl.config.options import advice_on_toml, complaint, fields, key_meant, not_a_number
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
@@ -277,7 +277,8 @@ def tables(text: str, name: str, *, what: str = "config") -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"the {what} is nested too deep", where=name) from None
     except ValueError as error:  # also for an integer of over 4,300 digits
-        raise ConfigError(f"the {what} is not TOML: {str(error).partition(';')[0]}", where=name) from None
+        reason, hint = str(error).partition(";")[0], advice_on_toml(str(error), text)
+        raise ConfigError(f"the {what} is not TOML: {reason}", where=name, hint=hint or ()) from None
 
 
 def places(text: str, name: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Options: each is declared once, as a field of a pydantic model. Flags, TOML keys, help and docs follow from it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 from resnetctl.hints import OTHER_WORDS, nearest
 
 USED = "Most used"  # the panel of the first help screen
+POLICY_IN_FILE = 'in a file: augment = "NAME" at the top level, and its arguments in the table [augment_args]'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,12 @@ def option(default: Any, help: str, *, panel: str = "Other", **more: Any) -> Any
     """
     extra = {"panel": panel} | {name: more.pop(name, None) for name in ("flag", "short", "metavar", "complete")}
     return Field(default, description=help, json_schema_extra=extra, **more)
+
+
+def advice_on_toml(reason: str, text: str) -> str:
+    """Return what to write when TOML refuses `augment` as the name of a policy and as a table of its arguments."""
+    is_both = "overwrite" in reason.lower() and re.search(r"^\s*(\[\s*augment\s*\]|augment\s*\.)", text, re.MULTILINE)
+    return POLICY_IN_FILE if is_both else ""
 
 
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from resnetctl import registry
-from resnetctl.config.arguments import keywords, refusable, with_arguments
+from resnetctl.config.arguments import keywords, own_arguments, refusable, with_arguments
+from resnetctl.config.options import POLICY_IN_FILE
 from resnetctl.data.preprocess import crop, flip, hide, resample
 from resnetctl.errors import ConfigError
 from resnetctl.hints import Call, Setting
@@ -48,6 +49,7 @@ def augmentation(
     """
     policy = registry.get("policy", name)
     require_moves(policy, truth)
+    _require_no_name(name, policy, args or {})
     given = keywords(policy.build, shared={}, args=args or {}, key="augment", title=f"policy '{name}'")
     with refusable("policy", name, function=policy.build, args=given, key="augment"):
         transform = build(policy, image, num_classes=num_classes, mirror=mirror, args=given)
@@ -63,6 +65,22 @@ def augmentation(
         return augmented
 
     return augment
+
+
+def _require_no_name(name: str, policy: Policy, args: Mapping[str, Scalar]) -> None:
+    """Raise `ConfigError` for the name of a policy among the arguments, as in `[optim]`, unless it is one of them."""
+    for word in ("name", "policy"):
+        if isinstance(args.get(word), str) and word not in own_arguments(policy.build, ()):
+            rest = {key: value for key, value in args.items() if key != word}
+            raise ConfigError(
+                f"the key 'augment' names the policy; augment.{word} is read as an argument of '{name}'",
+                keys=[f"augment.{key}" for key in args],
+                hint=[
+                    Setting("augment", args[word]),
+                    *(Setting(f"augment.{key}", value) for key, value in rest.items()),
+                    POLICY_IN_FILE.replace("NAME", str(args[word])),
+                ],
+            )
 
 
 def require_moves(policy: Policy, kept: Kept) -> None:

@@ -27,6 +27,7 @@ from resnetctl.config.layers import (
     resolve,
     to_toml,
 )
+from resnetctl.config.options import POLICY_IN_FILE
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, in_shell
@@ -428,3 +429,16 @@ def test_a_key_in_quotes_has_a_place(text: str, key: str) -> None:
 
 def test_text_that_only_looks_like_a_key_has_no_place() -> None:
     assert places('"no key"\n"a" "b" = 1\n= 2\n', "own.toml") == {}
+
+
+@pytest.mark.parametrize("arguments", ["[augment]\nside = 20", "augment.side = 20", "[ augment ]\nside = 20"])
+def test_a_policy_and_a_table_of_the_same_name_are_told_the_name_of_the_table(tmp_path: Path, arguments: str) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(f'augment = "erase"\n{arguments}\n')
+    with pytest.raises(ConfigError, match="at line 2") as caught:
+        from_file(path)
+    assert caught.value.hint == (POLICY_IN_FILE,)
+    path.write_text('seed = 1\naugment = "erase"\nseed = 2\n')
+    with pytest.raises(ConfigError) as caught:
+        from_file(path)
+    assert caught.value.hint == ()

@@ -14,7 +14,8 @@ from resnetctl import registry
 from resnetctl.data import policies, preprocess
 from resnetctl.data.preprocess import normalise
 from resnetctl.errors import ConfigError
-from resnetctl.spec import Batch, Boxes, ImageSpec, Masks, Policy, Scalar
+from resnetctl.hints import Setting
+from resnetctl.spec import Batch, Boxes, ImageSpec, Masks, Policy, Scalar, Transform
 
 POLICIES = {
     policy.name: policy
@@ -360,6 +361,33 @@ def test_arguments_of_a_policy_are_used_or_refused(name: str, args: dict[str, Sc
     with pytest.raises(ConfigError) as caught:
         applied(args)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["name", "policy"])
+def test_the_name_of_a_policy_among_its_arguments_is_shown_its_place(word: str) -> None:
+    """People write it by analogy with `[optim]`."""
+    with pytest.raises(ConfigError) as caught:
+        policies.augmentation("shift", ImageSpec(size=8), num_classes=2, mirror=True, args={word: "erase", "side": 20})
+    error = caught.value
+    assert error.message == f"the key 'augment' names the policy; augment.{word} is read as an argument of 'shift'"
+    assert error.keys == (f"augment.{word}", "augment.side")  # for file and line
+    assert error.hint == (
+        Setting("augment", "erase"),
+        Setting("augment.side", 20),
+        'in a file: augment = "erase" at the top level, and its arguments in the table [augment_args]',
+    )
+
+
+def test_an_argument_that_is_called_name_is_one() -> None:
+    def build(image: ImageSpec, num_classes: int, *, name: str = "a") -> Transform:
+        return lambda batch: replace(batch, images=batch.images + len(name))
+
+    own = Policy(name="own", build=build, summary="adds the length of a name")
+    with registry.overlay("policy", own=own):
+        changed = policies.augmentation("own", ImageSpec(size=8), num_classes=2, mirror=True, args={"name": "abc"})
+        images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+        rows = torch.arange(4)
+        assert changed(Batch(images=images, targets=rows, index=rows, epoch=0, step=0)).images.unique().tolist() == [3]
 
 
 def test_the_defaults_of_the_arguments_are_the_papers() -> None:
