@@ -64,6 +64,7 @@ class Job:
         channels: shapes of the layers that are narrower than in the arch.
         val_seen: whether the weights it begins with may have learned images of val.
         unused: what the config asks for and this machine does not have.
+        idle: parameters that a plugin's block has and does not use, such as `gate.weight`.
     """
 
     config: TrainConfig
@@ -81,6 +82,7 @@ class Job:
     channels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     val_seen: bool = False
     unused: str = ""
+    idle: tuple[str, ...] = ()
 
     @property
     def primary(self) -> str:
@@ -230,8 +232,8 @@ def settle(
     )
     require_first_size(arch, first=job.sides[0][1], size=image.size, unit=settled.progressive.size_increment)
     require_images(settled.shards, batch_size=settled.batch_size)
-    try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
-    return _with_graph(job, wanted=config.graph)
+    idle = try_plugins(arch, settled, image=image, classes=len(job.classes), mirror=job.mirror)
+    return _with_graph(dataclasses.replace(job, idle=tuple(idle)), wanted=config.graph)
 
 
 def lasting(job: Job, length: Mapping[str, int], *, draft: Draft[TrainConfig], origin: str) -> Job:

@@ -28,6 +28,7 @@ from resnetctl.wording import counted
 
 WHOLE_NETWORK = "compress"  # the origin of a teacher that `compress` chose: the network that it made smaller
 EXPLODED = 10  # times the loss of guessing
+SHOWN = 3  # parameters in a notice
 MIXED = 0.7  # of the classes that a shard of shuffled images has
 SHORT_SECONDS, LONG_SECONDS = 30.0, 3600.0  # no estimate below the first, advice above the second
 
@@ -72,6 +73,7 @@ def remarks(job: Job, state: TrainState) -> Iterator[Notice]:
         yield Notice(f"{have}, which this network does not read: it learns from the pixels alone")
     if not state.step:
         yield from _other_shortcut(job.arch.block, state.model)
+        yield from _idle_parameters(job)
     yield from _sorted_shards(job)
     yield from _no_graph(job)
     yield from _late_thaw(job)
@@ -98,6 +100,13 @@ def _other_shortcut(name: str, model: nn.Module) -> Iterator[Notice]:
             "and after a later rename neither do those of this run",
             hint=(Call("plugins check", (f"{distribution}:{name}",)),),
         )
+
+
+def _idle_parameters(job: Job) -> Iterator[Notice]:
+    """Yield a notice if a plugin's block has parameters that it does not use."""
+    if job.idle:
+        names = ", ".join(job.idle[:SHOWN]) + (f" and {len(job.idle) - SHOWN} more" if len(job.idle) > SHOWN else "")
+        yield Notice(f"block '{job.arch.block}' does not use {names}: no gradient reaches them, and they never train")
 
 
 def estimate(job: Job, *, seconds: float, rate: float) -> Iterator[Notice]:

@@ -42,9 +42,10 @@ MODEL = ("resnetctl.models.", "torch.autograd")  # modules of the forward and th
 OPTIMIZER = "torch.optim."  # wraps the step of every optimizer
 
 
-def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> None:
+def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: int, mirror: bool) -> list[str]:
     """Use the plugins of a config on random images, and train the block. Does not try what belongs to the core.
 
+    Returns the parameters of the block, such as `conv1.weight`, that no gradient reaches: the block does not use them.
     Restores torch's random state, because a plugin's module may draw or seed random numbers on import.
 
     Raises:
@@ -52,14 +53,16 @@ def try_plugins(arch: Arch, config: TrainConfig, *, image: ImageSpec, classes: i
         PluginError: the plugin raises, returns wrong values, cannot be trained, or keeps weights outside its state
             dict.
     """
+    idle: list[str] = []
     with torch.random.fork_rng(devices=[]):
         if registry.distribution_of("block", arch.block):
             with with_arguments("block", arch.block, args=arch.block_args):
-                _try_block(arch, image=image, classes=classes)
+                idle = _try_block(arch, image=image, classes=classes)
         _try_policy(config, image=image, classes=classes, mirror=mirror)
         _try_optimizer(config)
         _try_schedule(config.schedule)
         objective.try_out(config)
+    return idle
 
 
 @contextlib.contextmanager
@@ -120,8 +123,9 @@ def out_of_memory(error: BaseException, *, images: int) -> WorkFailed:
     return WorkFailed(f"there is not enough memory for steps of {images:,} images{more}", hint=[smaller, parts])
 
 
-def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
-    name = arch.block
+def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> list[str]:
+    """Train two small networks of the block; return the names of the parameters that it does not use."""
+    name, idle = arch.block, list[str]()
     arch = dataclasses.replace(arch, depths=tuple(min(depth, DEPTH) for depth in arch.depths))
     size = max(minimum_size(arch), min(SIDE, image.size))
     image = dataclasses.replace(image, size=size, resize=size)
@@ -134,6 +138,8 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
         _require_finite_state(model, name)
         if state is None:
             _train(model, images, classes=classes)
+            unused = [key for key, item in model.named_parameters() if item.requires_grad and item.grad is None]
+            idle.extend(dict.fromkeys(key.split(".", 2)[-1] for key in unused))  # of `layer1.0.conv1.weight`
         else:
             model.train()(images)
             model.load_state_dict(state)
@@ -148,6 +154,7 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> None:
     if (first - second).abs().max() > 1e-4 * first.abs().max():
         differ = "two networks with the same weights differ: its state dict lacks some weights"
         raise registry.fault("block", name, problem=differ)
+    return idle
 
 
 def _require_finite_state(model: nn.Module, block: str) -> None:

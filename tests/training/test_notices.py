@@ -53,7 +53,15 @@ class Renamed(BasicBlock):
         del self.downsample
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.conv1(images) + self.shortcut(images)
+        return self.bn2(self.conv2(self.bn1(self.conv1(images)))) + self.shortcut(images)
+
+
+class Idle(BasicBlock):
+    """Has a gate that it never calls."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1):
+        super().__init__(in_channels, width, stride=stride)
+        self.gate = nn.Conv2d(width, width, 1)
 
 
 @pytest.mark.parametrize(("block", "is_told"), [(Renamed, True), (BasicBlock, False)])
@@ -73,6 +81,15 @@ def test_a_plugins_block_with_another_name_for_its_shortcut_gets_a_notice(
         assert notice.text.startswith("block 'odd' has no `downsample` (it has conv1, bn1, ")
         assert "shortcut): weights of torchvision do not fit" in notice.text
         assert notice.hint == (Call("plugins check", ("mine:odd",)),)
+
+
+def test_parameters_that_a_plugins_block_does_not_use_get_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "distribution_of", lambda kind, name: {"mine": "1.2"} if name == "odd" else {})
+    with registry.overlay("block", odd=Idle):
+        settled = job("threads=1", "model.block=odd")
+        (notice,) = remarks(settled, fresh_state(settled, fresh_model(settled)))
+    never = "no gradient reaches them, and they never train"
+    assert notice.text == f"block 'odd' does not use gate.weight, gate.bias: {never}"
 
 
 def test_more_threads_than_cores_and_a_batch_of_all_images_get_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
