@@ -144,7 +144,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _flag(name: str, value: object, named: Mapping[str, str]) -> str:
     if "." in name and name not in named:
-        return f"--set {name}" + ("" if value is None else f"={_toml(value)}")
+        return "--set " + (name if value is None else shlex.quote(f"{name}={_toml(value)}"))
     flag = named.get(name, "--" + name.replace("_", "-"))
     if value is None or value is True:
         return flag

@@ -90,19 +90,28 @@ def config_with_floats(config: Config) -> Config:
     return config
 
 
-def argument_key(name: str, values: Mapping[str, Any]) -> str:
+def argument_key(name: str, values: Mapping[str, Any], *, core: bool = True) -> str:
     """Return the key of an argument that a plugin in a config has under `name`, such as `model.block_args.reduction`.
 
     `values` is the config by dotted key. Return "" if no plugin that it names has such an argument.
+
+    Args:
+        core: look at what the core brings, too. Most of it imports torch.
     """
     for kind, key, place in (BLOCK, *TABLES):
-        chosen = values.get(key)
-        if isinstance(chosen, str) and chosen:
-            with contextlib.suppress(ResnetctlError, TypeError, ValueError):  # not installed, or without a signature
+        with contextlib.suppress(ResnetctlError, TypeError, ValueError):  # not installed, or without a signature
+            chosen = values.get(key) or (_own_block(values) if kind == "block" else "")
+            if isinstance(chosen, str) and chosen and (core or registry.distribution_of(kind, chosen)):
                 parameter = inspect.signature(function_of(kind, chosen)).parameters.get(name)
                 if parameter is not None and parameter.default is not parameter.empty and name not in FROM_ARCH:
                     return f"{place}.{name}"
     return ""
+
+
+def _own_block(values: Mapping[str, Any]) -> str:
+    """Return the block of the arch in a config; "" without an arch."""
+    arch = values.get("model.arch")
+    return str(registry.get("arch", arch).block) if isinstance(arch, str) and arch else ""
 
 
 def function_of(kind: Kind, name: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from resnetctl import errors, hints
 from resnetctl.cli import boundary
 from resnetctl.cli.parser.command import Command, Group, is_argument
 from resnetctl.cli.parser.functions import path_of
+from resnetctl.cli.parser.words import argument_meant, value_of
 from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.wording import enumerated
 
@@ -82,10 +83,8 @@ class _Verb(_Base):
         """Return one of Typer's usage errors as one of ours."""
         hint = [f"{path} --help"]
         if hasattr(error, "possibilities"):  # an unknown option
-            known = [word for param in self.params for word in param.opts]
-            close = self._elsewhere(error.option_name, words) or hints.closest(error.option_name, known)
             return errors.UsageError(
-                f"{path} has no option {error.option_name}", hint=[close, *hint] if close else hint
+                f"{path} has no option {error.option_name}", hint=[*self._meant(error.option_name, words), *hint]
             )
         if isinstance(error, typer.BadParameter) and error.param is not None:  # a value is missing
             needed = map(self._label, self._missing(error.param.name, words))
@@ -96,6 +95,18 @@ class _Verb(_Base):
         elif hasattr(error, "option_name"):  # its value is missing, or it takes none
             hint = [*self._example(f"{error.option_name} "), *hint]
         return errors.UsageError(f"{path}: {message[:1].lower()}{message[1:].rstrip('.')}", hint=hint)
+
+    def _meant(self, option: str, words: Sequence[str]) -> list[hints.Hint]:
+        """Return what an unknown option may mean: another verb's, an argument of a plugin, or a close one."""
+        known = [word for param in self.params for word in param.opts]
+        if line := self._elsewhere(option, words):
+            return [line]
+        close = hints.closest(option, known)
+        if "--set" in known:
+            forms = [param.opts for param in self.params]
+            if setting := argument_meant(option, words, forms=forms, core=not close):
+                return [setting]
+        return [close] if close else []
 
     def _missing(self, first: str, words: Sequence[str]) -> list[str]:
         """Return the names of the first parameter without a value, and of all required options that are not there."""
@@ -123,20 +134,10 @@ class _Verb(_Base):
         command, _, usual = declared.rpartition(" ")
         if not command:
             return ""
-        data = _value_of(("-d", "--data"), words)
+        data = value_of(("-d", "--data"), words)
         path = data if data and (is_path(data) or expanded(data).exists()) else "PATH"
-        value = _value_of((option,), words) or usual
+        value = value_of((option,), words) or usual
         return f"{command.replace('PATH', shlex.quote(path))} {shlex.quote(value)}"
-
-
-def _value_of(names: Sequence[str], words: Sequence[str]) -> str:
-    """Return the value of an option on a command line, "" without one."""
-    for place, word in enumerate(words):
-        name, _, value = word.partition("=")
-        if name in names:
-            value = value or next(iter(words[place + 1 :]), "")
-            return "" if value.startswith("-") else value
-    return ""
 
 
 class VerbCommand(_Verb, TyperCommand):
