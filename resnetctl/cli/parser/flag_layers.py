@@ -1,5 +1,6 @@
 """The layers of a config that flags and `--set` give."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,8 +15,14 @@ def from_flags(values: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
     return Layer(dict(values), {key: f"flag {names[key]}" for key in values})
 
 
+POINT = re.compile(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)  # numbers that TOML does not know
+
+
 def from_sets(pairs: Iterable[str]) -> Layer:
-    """Return the layer of `a.b=v` texts; v is a TOML value, else a string. Raises `UsageError` if `=` is missing."""
+    """Return the layer of `a.b=v` texts; v is a TOML value, `.5` or `5.`, else a string.
+
+    Raises `UsageError` if `=` is missing.
+    """
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -24,6 +31,6 @@ def from_sets(pairs: Iterable[str]) -> Layer:
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = text
+            value = float(text) if POINT.fullmatch(text.strip()) else text
         values.update(flatten({key.strip(): value}))
     return Layer(values, dict.fromkeys(values, "--set"))

@@ -26,6 +26,10 @@ def test_a_flag_is_the_origin_of_its_key() -> None:
         ("warmup=15%", "warmup", "15%"),
         ("data=", "data", ""),
         (" lr = 0.5", "lr", 0.5),
+        ("lr=.5", "lr", 0.5),
+        ("lr=5.", "lr", 5.0),
+        ("lr=-.5e-1", "lr", -0.05),
+        ("lr=.", "lr", "."),
     ],
 )
 def test_set_reads_toml_values_else_strings(pair: str, key: str, value: Any) -> None:
