@@ -40,8 +40,8 @@ def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
     from resnetctl.runs.requirements import naming_plugins
     from resnetctl.system import settings
 
-    options = parsed.options
-    request = drafts.RunRequest()
+    options, machine = parsed.options, settings.load()
+    request, group = drafts.RunRequest(), None
     if isinstance(options, RunOptions):
         request = drafts.RunRequest(
             name=options.name,
@@ -51,5 +51,6 @@ def draft(parsed: "Parsed[Any]", kind: "type[Config]") -> "Draft[Config]":
             tune=options.tune,
             track=tuple(options.track),
         )
-    with naming_plugins(options.config_file):
-        return drafts.draft(kind, layers(parsed), settings=settings.load(), request=request, file=options.config_file)
+        group = (options.out or machine.runs_dir) / options.name if options.name else None
+    with naming_plugins(options.config_file, group=group):
+        return drafts.draft(kind, layers(parsed), settings=machine, request=request, file=options.config_file)

@@ -16,6 +16,7 @@ from resnetctl.hints import Call
 from resnetctl.runs.finding import runs_in
 from resnetctl.runs.group import Group
 from resnetctl.runs.plugins import changed_since
+from resnetctl.runs.requirements import naming_plugins
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.sweep.halving import is_done, rungs, survivors
 from resnetctl.tasks.sweep.points import ask
@@ -135,7 +136,8 @@ def _train(group: Group, name: str, settings: Settings, *, trainer: Trainer, run
     else:
         yield Doing(f"{place}: {name}")
         request = RunRequest(name=name, out=group.path)
-        asked = draft(TrainConfig, [from_queue(group.config(name))], settings=settings, request=request)
+        with naming_plugins(None, group=group.path):
+            asked = draft(TrainConfig, [from_queue(group.config(name))], settings=settings, request=request)
         facts = trainer.start(asked, settings)
     try:
         for fact in facts:
