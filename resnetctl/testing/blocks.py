@@ -16,7 +16,7 @@ from resnetctl.config.arguments import with_floats
 from resnetctl.models.resnet import RATES
 from resnetctl.testing.findings import Broken, Rule, expect
 from resnetctl.testing.nets.changes import require_unchanged
-from resnetctl.testing.nets.dtypes import require_bfloat16, require_no_plain_tensors
+from resnetctl.testing.nets.dtypes import require_all_moves, require_bfloat16, require_registered
 
 WIDTHS = (16, 32, 64)  # the stages of a ResNet-20
 SIZES = ((8, 8), (7, 7), (9, 6), (2, 5), (3, 1), (1, 1))  # height, width; late stages of odd images get such sizes
@@ -184,6 +184,7 @@ def channels_last(block: Any) -> str:
 def bf16(block: Any) -> str:
     """A step under bfloat16 autocast is finite and close to float32."""
     worst = 0.0
+    require_all_moves(block(16, 32, stride=2))
     for in_channels, stride in ((32 * block.expansion, 1), (16, 2)):
         unit, features = make(block, in_channels, stride=stride).train(), images(in_channels)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -203,7 +204,7 @@ def bf16(block: Any) -> str:
 def state_dict(block: Any) -> str:
     """Keys and shapes depend on the arguments alone, and the state dict restores the whole block."""
     unit, twin, features = make(block, 16).train(), block(16, 32, stride=2), images(16)
-    require_no_plain_tensors(twin)
+    require_registered(twin)
     before = _layout(unit)
     expect(before == _layout(twin), "two instances have different keys or shapes")
     unit(features).sum().backward()

@@ -29,6 +29,7 @@ from resnetctl.hints import Setting
 from resnetctl.models.resnet import build, minimum_size
 from resnetctl.registry import Kind
 from resnetctl.spec import Arch, Batch, ImageSpec, Scalar, SchedulePoint, Transform
+from resnetctl.weights.unstored import loose_modules, plain_tensors
 
 DEPTH = 2  # blocks a stage, at most: the first may halve the image, the others are alike
 SIDE = 64  # pixels, at most: a block that works on small images works on large ones
@@ -135,6 +136,7 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> list[str]:
     def logits(seed: int, state: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
         model = build(arch, classes=classes, image=image)
+        _require_registered(model, name)
         _require_finite_state(model, name)
         if state is None:
             _train(model, images, classes=classes)
@@ -155,6 +157,19 @@ def _try_block(arch: Arch, *, image: ImageSpec, classes: int) -> list[str]:
         differ = "two networks with the same weights differ: its state dict lacks some weights"
         raise registry.fault("block", name, problem=differ)
     return idle
+
+
+def _require_registered(model: nn.Module, block: str) -> None:
+    """Raise `PluginError` if a block has weights that the network does not know: they neither train nor are stored."""
+    for name, container in loose_modules(model):
+        own = name.split(".", 2)[-1]  # of `layer1.0.branches`
+        raise registry.fault(
+            "block", block, problem=f"'{own}' has modules that the network does not know: use {container}"
+        )
+    for name, value in plain_tensors(model):
+        if value.requires_grad and value.is_leaf:
+            problem = f"'{name.split('.', 2)[-1]}' is a tensor with a gradient, and no parameter: use nn.Parameter"
+            raise registry.fault("block", block, problem=problem)
 
 
 def _require_finite_state(model: nn.Module, block: str) -> None:

@@ -106,10 +106,22 @@ def refused(*sets: str) -> PluginError:
             "    def __init__(self, *args, **more):\n        super().__init__(*args, **more)\n"
             "        self.extra = [nn.Conv2d(args[1], args[1], 1)]\n\n"
             "    def forward(self, x):\n        return self.extra[0](super().forward(x))",
+            "'extra' has modules that the network does not know: use nn.ModuleList",
+        ),
+        (
+            "    def __init__(self, *args, **more):\n        super().__init__(*args, **more)\n"
+            "        self.gamma = torch.ones(args[1], 1, 1, requires_grad=True)\n\n"
+            "    def forward(self, x):\n        return super().forward(x) * self.gamma",
+            "'gamma' is a tensor with a gradient, and no parameter: use nn.Parameter",
+        ),
+        (
+            "    def __init__(self, *args, **more):\n        super().__init__(*args, **more)\n"
+            "        self.alpha = float(torch.rand(1))\n\n"
+            "    def forward(self, x):\n        return super().forward(x) * self.alpha",
             "two networks with the same weights differ",
         ),
     ],
-    ids=["raises", "shape", "infinite", "in-place", "batch", "exits", "unregistered"],
+    ids=["raises", "shape", "infinite", "in-place", "batch", "exits", "loose", "learning", "unregistered"],
 )
 def test_a_broken_block_is_refused_before_the_run(site: Path, body: str, problem: str) -> None:
     add_plugin(site, "block", BLOCK + body + "\n")

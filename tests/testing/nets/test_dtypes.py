@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from resnetctl.blocks import BasicBlock
 from resnetctl.testing import blocks
 from resnetctl.testing.findings import Broken, judge
-from resnetctl.testing.nets.dtypes import plain_tensors, require_bfloat16
+from resnetctl.testing.nets.dtypes import require_bfloat16
 
 
 class Plain(BasicBlock):
@@ -32,10 +32,22 @@ class Registered(Plain):
         self.register_buffer("alpha", torch.full((1,), 0.5))
 
 
-def test_plain_tensors_are_found_in_every_module() -> None:
-    net = nn.Sequential(Plain(4, 4), Registered(4, 4))
-    assert [*plain_tensors(net)] == ["0.alpha"]
-    assert [*plain_tensors(net[0])] == ["alpha"]
+class Listed(BasicBlock):
+    """A block that keeps a layer in a list."""
+
+    def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride=stride)
+        self.branches = [nn.Conv2d(width, width, 1)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.branches[0](super().forward(images))
+
+
+def test_modules_in_a_list_are_one_finding_that_names_them() -> None:
+    finding = judge("b", "state_dict", rule=blocks.RULES["state_dict"], target=Listed)
+    assert finding.seen == "branches: modules that the block does not know as its own"
+    assert finding.fix == "use nn.ModuleList in place of it"
+    assert judge("b", "bf16", rule=blocks.RULES["bf16"], target=Listed).status == "skipped"
 
 
 @pytest.mark.parametrize("rule", ["bf16", "state_dict"])
