@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from resnetctl import registry
 from resnetctl.config.arguments import argument_key
-from resnetctl.config.options import advice_on_toml, complaint, fields, key_meant, not_a_number
+from resnetctl.config.options import advice_on_toml, complaint, fields, is_known, key_inside, key_meant, not_a_number
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
@@ -157,7 +157,7 @@ def resolve(model: type[Config], layers: Sequence[Layer]) -> Resolved[Config]:
     """
     merged = merge(layers)
     kinds = {key: field.annotation for key, field in fields(model)}
-    unknown = [key for key in merged.values if not any(key == name or key.startswith(name + ".") for name in kinds)]
+    unknown = [key for key in merged.values if not is_known(key, kinds)]
     problems = [
         f"{short_key(key[:80])}: unknown key ({merged.origins[key]}){_advice(key[:80], merged, model=model)}"
         for key in unknown[:SHOWN]
@@ -184,7 +184,8 @@ def _advice(key: str, merged: Layer, *, model: type[BaseModel]) -> str:
     """Return what to write instead of an unknown key, to follow its origin."""
     if _is_of_arch(key):
         return f"; {OF_ARCH}"
-    meant = argument_key(key, merged.values) or key_meant(key, model)
+    inner = key_inside(key, model)
+    meant = argument_key(key.rpartition(".")[2] if inner else key, merged.values) or inner or key_meant(key, model)
     return f"; did you mean '{short_key(meant)}'?" if meant else ""
 
 

@@ -1,9 +1,9 @@
 """Options: each is declared once, as a field of a pydantic model. Flags, TOML keys, help and docs follow from it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
@@ -94,6 +94,29 @@ def flags(model: type[BaseModel]) -> list[Flag]:
                 )
             )
     return all_flags
+
+
+def _holder(key: str, kinds: Mapping[str, Any]) -> str:
+    """Return the known key that another lies in, such as `model.block` of `model.block.kernel`; "" without one."""
+    return next((name for name in kinds if key.startswith(f"{name}.")), "")
+
+
+def key_inside(key: str, model: type[BaseModel]) -> str:
+    """Return what a key that lies in another one probably means, "" for other keys.
+
+    An argument has no tables (`augment_args.args.share` is `augment_args.share`), and a plugin's name has arguments
+    beside it (`model.block.kernel` is `model.block_args.kernel`).
+    """
+    kinds = {name: field.annotation for name, field in fields(model)}
+    outer, name = _holder(key, kinds), key.rpartition(".")[2]
+    tables = [table for table in (outer, f"{outer}_args") if get_origin(kinds.get(table)) is dict and name != "name"]
+    return f"{tables[0]}.{name}" if tables else outer
+
+
+def is_known(key: str, kinds: Mapping[str, Any]) -> bool:
+    """Return whether a dotted key is one of a config, or directly in a table of arguments; `kinds` has the types."""
+    table = _holder(key, kinds)
+    return key in kinds or (get_origin(kinds.get(table)) is dict and key.count(".") == table.count(".") + 1)
 
 
 def key_meant(key: str, model: type[BaseModel]) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from resnetctl.config.options import Flag, fields, flags, key_meant, not_a_number, option
+from resnetctl.config.options import Flag, fields, flags, is_known, key_inside, key_meant, not_a_number, option
 from resnetctl.config.schema import FinetuneConfig, TrainConfig
 from resnetctl.spec import Scalar
 
@@ -77,6 +77,27 @@ def test_train_has_the_flags_that_scripts_use() -> None:
 )
 def test_a_text_is_no_number(value: object, kind: object, text: str) -> None:
     assert not_a_number(value, kind) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("augment_args.args.share", "augment_args.share"),
+        ("model.block.kernel", "model.block_args.kernel"),
+        ("model.block.name", "model.block"),
+        ("model.block_args.reduction.x", "model.block_args.x"),
+        ("schedule.args.x.y", "schedule.args.y"),
+        ("lr.x", "lr"),
+        ("a.b.c", ""),
+        ("optim.nam", ""),
+    ],
+)
+def test_a_key_inside_another_is_unknown_and_has_a_meaning(key: str, meant: str) -> None:
+    kinds = {name: field.annotation for name, field in fields(TrainConfig)}
+    assert not is_known(key, kinds)
+    assert key_inside(key, TrainConfig) == meant
+    assert is_known("model.block_args.kernel", kinds)
+    assert is_known("lr", kinds)
 
 
 def test_flags_and_short_forms_are_unique() -> None:
