@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from resnetctl import rng
-from resnetctl.data.splits import ImageSet, eval_batches, open_sets
+from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.metrics import Images, Labels
 from resnetctl.errors import DataError
@@ -50,8 +50,8 @@ def val_doubt(store: Store, card: WeightsCard) -> str:
         return ""
     if card.split is None:
         return "the network was trained on all of train, so val, a part of train, flatters it"
-    now = _drawn(store, card)[2]
-    if now is not None and card.split.digest not in ("", now.digest):
+    was = card.trained_on.get("digest")
+    if was not in ("", None, store.card.digests.get("train")) or not is_drawn_as(store, card.split):
         return f"'{store.card.name}' has changed since the training, so val, a part of train, may flatter the network"
     return "the weights that its training began with may have seen val, which then flatters it" * card.val_seen
 

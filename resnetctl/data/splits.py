@@ -88,17 +88,20 @@ def open_sets(store: Store, *, val_fraction: float, seed: int) -> tuple[ImageSet
     return replace(train, index=rest), replace(train, index=rows, split="val"), val_split
 
 
-def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> ImageSet:
+def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None, anew: bool = False) -> ImageSet:
     """Return the images of `split` for evaluation.
 
     A dataset without a test split is evaluated on val; `.split` of the set is then "val". A val split that is not
     stored is drawn from train again, as `val_split` describes, and its digest is compared. Train is then what is left.
 
+    Args:
+        anew: take other images of a dataset that changed since `val_split` was drawn (`is_drawn_as` tells).
+
     Raises:
         DataError: the dataset has no such split, or changed since `val_split` was drawn.
     """
     if split == "train" and val_split is not None and "val" not in store.card.splits:
-        train, val_rows = _drawn_again(store, val_split)
+        train, val_rows = _drawn_again(store, val_split, anew=anew)
         return replace(train, index=np.setdiff1d(train.index, val_rows, assume_unique=True))
     if split in store.card.splits:
         return _whole(store, split)
@@ -106,15 +109,22 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None) -> 
         return _whole(store, "val")
     if split == "train" or val_split is None:
         raise _no_split(store, split)
-    train, val_rows = _drawn_again(store, val_split)
+    train, val_rows = _drawn_again(store, val_split, anew=anew)
     return replace(train, index=val_rows, split="val")
 
 
-def _drawn_again(store: Store, val_split: ValSplit) -> tuple[ImageSet, Rows]:
+def is_drawn_as(store: Store, val_split: ValSplit) -> bool:
+    """Return whether the val split that is drawn from train now has the rows that `val_split` names."""
+    if "val" in store.card.splits or "train" not in store.card.splits:
+        return True
+    return val_split.digest in ("", digest(_drawn_again(store, val_split, anew=True)[1]))
+
+
+def _drawn_again(store: Store, val_split: ValSplit, *, anew: bool) -> tuple[ImageSet, Rows]:
     """Return the stored train split, and its rows that training used as val. Raises `DataError` as `open_eval_set`."""
     train = _whole(store, "train")
     rows = stratified(train.labels, val_split.val_fraction, seed=val_split.seed, purpose="val", groups=train.groups)
-    if val_split.digest not in ("", digest(rows)):
+    if not anew and val_split.digest not in ("", digest(rows)):
         raise DataError(
             f"the val split of '{store.card.name}' cannot be rebuilt: the dataset changed since the training",
             where=str(store.path),

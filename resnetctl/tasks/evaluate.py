@@ -121,7 +121,8 @@ def evaluate(
     opened = open_target(resolved, settings, device=device)
     store, told = open_data(data, opened.card, path=resolved.path, settings=settings)
     is_own = opened.card.trained_on.get("name") == store.card.name
-    images = open_eval_set(store, split, val_split=opened.card.split if is_own or split != "train" else None)
+    val_split = opened.card.split if is_own or split != "train" else None
+    images = open_eval_set(store, split, val_split=val_split, anew=is_own)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name, path=resolved.path)
     batches = relabelled_batches(images, opened.card, order=order, as_stored=opened.takes_originals)
     reference = published(opened.card.arch)

@@ -15,7 +15,7 @@ import numpy as np
 from resnetctl import registry
 from resnetctl.config.layers import from_file
 from resnetctl.data.cards import manifest_names, store_names
-from resnetctl.data.splits import ImageSet, eval_batches
+from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
@@ -268,12 +268,15 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
 def _changes(store: Store, card: WeightsCard, *, used: Split) -> Iterator[str]:
     """Yield a sentence when the dataset is no longer that of the training."""
     digest, name = card.trained_on.get("digest"), store.card.name
-    if digest in ("", None, store.card.digests.get("train")):
+    same_rows = card.split is None or is_drawn_as(store, card.split)
+    if same_rows and digest in ("", None, store.card.digests.get("train")):
         return
-    if digest not in store.card.replaced:
+    if used == "train":
+        yield f"dataset '{name}' has changed since the weights were trained on it: they may not know all of this train"
+    elif digest not in store.card.replaced:
         yield (
             f"dataset '{name}' has changed since the weights were trained on it: where it was split again, they may "
-            "have seen images of its test"
+            f"have seen images of its {used}"
         )
     elif used == "test":
         yield f"dataset '{name}' was replaced since the weights were trained on it; its test has no image that they saw"

@@ -134,8 +134,8 @@ def from_store(store: Store, card: WeightsCard, *, input: Input) -> Subject:
 
 def _gate_set(store: Store, card: WeightsCard) -> ImageSet:
     try:
-        return open_eval_set(store, "val", val_split=card.split)
-    except DataError:  # no val, or train has changed: any real image can show a difference between two runtimes
+        return open_eval_set(store, "val", val_split=card.split, anew=True)  # any real image shows a difference
+    except DataError:  # no val
         return open_eval_set(store, "train", val_split=None)
 
 

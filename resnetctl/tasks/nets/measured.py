@@ -144,7 +144,8 @@ def open_images(net: Answering, store: Store, *, split: Split) -> ImageSet:
             hint=Call("data list"),
         )
     is_own = net.card.trained_on.get("name") == store.card.name
-    return open_eval_set(store, split, val_split=net.card.split if is_own or split != "train" else None)
+    val_split = net.card.split if is_own or split != "train" else None
+    return open_eval_set(store, split, val_split=val_split, anew=is_own)
 
 
 def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measured:

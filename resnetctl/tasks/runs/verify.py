@@ -273,6 +273,8 @@ class _Checker:
         if self.newest.snapshot is None:
             raise Skipped("no checkpoint names the data of the run")
         expected = self.newest.snapshot.card["trained_on"].get("digest")
+        if expected in store.card.replaced:
+            raise Skipped(f"'{name}' was replaced since the run was trained on it")
         _require(store.card.digests.get("train") == expected, f"'{name}' has changed since the run was trained on it")
         return f"'{name}' has not changed since the run was trained on it"
 

@@ -136,6 +136,17 @@ def test_data_that_changed_since_training_fail_the_check() -> None:
     assert "has changed since the run was trained on it" in failed_checks(run)["data"]
 
 
+def test_data_that_was_replaced_since_training_fail_no_check() -> None:
+    run = trained("epochs=1")
+    data_dir = settings.load().data_dir
+    before = json.loads((data_dir / "tiny" / "card.json").read_text())
+    (data_dir / "tiny").rename(data_dir / "old")
+    tiny(data_dir, train=90)
+    file = data_dir / "tiny" / "card.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "replaced": {before["digests"]["train"]: False}}))
+    assert not failed_checks(run)
+
+
 def test_a_changed_machine_is_named_but_fails_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained("epochs=1", "precision=fp32")
     facts = checkpoint.machine_facts() | {"cpu": "ABACUS", "threads": 77}
