@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from resnetctl import registry
 from resnetctl.config.arguments import argument_key
 from resnetctl.config.options import advice_on_toml, complaint, fields, is_known, key_inside, key_meant, not_a_number
+from resnetctl.config.schema import FinetuneConfig
 from resnetctl.errors import ConfigError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.system import storage
@@ -184,6 +185,8 @@ def _advice(key: str, merged: Layer, *, model: type[BaseModel]) -> str:
     """Return what to write instead of an unknown key, to follow its origin."""
     if _is_of_arch(key):
         return f"; {OF_ARCH}"
+    if any(key == name for name, _ in fields(FinetuneConfig)):
+        return "; only `finetune` has it"
     inner = key_inside(key, model)
     meant = argument_key(key.rpartition(".")[2] if inner else key, merged.values) or inner or key_meant(key, model)
     return f"; did you mean '{short_key(meant)}'?" if meant else ""

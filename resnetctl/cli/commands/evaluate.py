@@ -37,7 +37,8 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     )
     Gates.of(limits)  # report mistakes before images are stored
     data = data_before(options.target, machine, data=options.data)
-    data = data and watch(datasets.ensure(data, machine))
+    if data is not None and not datasets.is_stored(data, machine):  # the task says what there is to say of others
+        data = watch(datasets.ensure(data, machine))
     with torch_note():
         outcome = task.evaluate(
             options.target,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from resnetctl.compress.int8 import Int8Report
+    from resnetctl.deploy.parity import Parity
     from resnetctl.tasks.export import ExportReport
 
 INT8 = ("calibrate", "max_drop", "allow_slower")  # options that need --int8
@@ -72,7 +73,7 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     if as_json:
         streams.report(report)
         return
-    path, gate = tables.short(report.path), report.gate
+    path = tables.short(report.path)
     kind = f"opset {report.opset}" if report.exporter is None else f"{report.exporter}: {', '.join(report.files)}"
     rows = [("wrote", f"{path}   {tables.size(report.bytes)}, {kind}")]
     if report.int8 is not None:
@@ -80,18 +81,31 @@ def show(report: "ExportReport", *, as_json: bool) -> None:
     if report.parity is None:
         rows.append(("unchecked", "nothing opened these files: --gate none"))
     else:
-        source = {"images": "in the folder"}.get(gate.get("source", ""), gate.get("source", ""))
-        rows.append(("checked on", f"{gate['images']} {gate['kind']} images   {source}".rstrip()))
-        if report.input == "raw":
-            rows.append(("pixels", _pixels(gate)))
-        rows.append(("difference", f"{report.parity.max_abs_diff:.1e}   ({report.parity.tolerance:.1e} is allowed)"))
-        rows.append(("same answers" if report.head else "same top-1", tables.percent(report.parity.agreement, 2)))
+        rows.extend(_checked(report, report.parity))
     tables.pairs([*rows, ("sha256", report.sha256)])
     if report.exporter is None:
         numbers = " --vectors FILE.csv" if report.reads_numbers else ""
         data = "" if report.names_data else " --data NAME"
         lines = ["", "Next", f"  resnetctl eval {path}{data}", f"  resnetctl predict {path} IMAGE...{numbers}"]
         streams.result("\n".join(lines))
+
+
+def _checked(report: "ExportReport", parity: "Parity") -> "Iterator[tuple[str, str]]":
+    """Yield how far the file, or the float32 file that an int8 one was made of, is from torch."""
+    gate = report.gate
+    source = {"images": "in the folder"}.get(gate.get("source", ""), gate.get("source", ""))
+    images = f"{gate['images']} {gate['kind']} images   {source}".rstrip()
+    difference = f"{parity.max_abs_diff:.1e}   ({parity.tolerance:.1e} is allowed)"
+    agreement = tables.percent(parity.agreement, 2)
+    if report.int8 is not None:
+        text = f"checked on {images}: difference {difference}, same top-1 {agreement}"
+        yield "float32 file", " ".join(text.split())
+        return
+    yield "checked on", images
+    if report.input == "raw":
+        yield "pixels", _pixels(gate)
+    yield "difference", difference
+    yield "same answers" if report.head else "same top-1", agreement
 
 
 def _pixels(gate: "Mapping[str, Any]") -> str:

@@ -52,6 +52,10 @@ COMMAND = Command(
         ("resnetctl finetune runs/last --data mnist", "from your own run"),
         ("resnetctl finetune model.safetensors -d ./photos --freeze backbone", ""),
     ),
-    elsewhere={"--resume": "resnetctl train --resume last", **OF_DATA_ADD},
+    elsewhere={
+        "--resume": "resnetctl train --resume last",
+        "--seeds": "groups of seeds train from scratch: run finetune once for each, with its own --name and --seed 0",
+        **OF_DATA_ADD,
+    },
     notes=("Photos: images above 64 px. For your data: resnetctl config show finetune",),
 )

@@ -98,7 +98,7 @@ def _table(options: PredictOptions) -> None:
     else:
         rows = [
             ("wrote", tables.short(report.csv)),
-            ("images", tables.count(report.images)),
+            ("rows", tables.count(report.images)),
             ("before", f"{tables.count(report.before)} were there already" if report.before else None),
             ("moved", f"{counted(report.moved, 'file')} to {options.move}" if options.move else None),
             ("unreadable", tables.count(report.unreadable) if report.unreadable else None),

@@ -34,7 +34,8 @@ def run(parsed: Parsed[ReportOptions]) -> None:
         storage.require_own(options.html, b"<!doctype html>", hint=Setting("html", "OTHER"))
     machine = settings.load_with(options.threads)
     data = data_before(options.target, machine, data=options.data)
-    data = data and watch(datasets.ensure(data, machine))
+    if data is not None and not datasets.is_stored(data, machine):  # the task says what there is to say of others
+        data = watch(datasets.ensure(data, machine))
     with torch_note():
         outcome = watch(
             reporting(

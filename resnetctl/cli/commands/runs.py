@@ -22,6 +22,7 @@ from resnetctl.cli.screen.run_cells import (
     other_images,
     parted,
     result,
+    setting,
     short,
     shown,
     toml,
@@ -113,7 +114,7 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
         streams.report(report)
         return
     used = {key: values for key, values in report.config.items() if key not in report.unused}
-    config = [(short_key(key), *map(toml, values)) for key, values in used.items()]
+    config = [(short_key(key), *(setting(key, value) for value in values)) for key, values in used.items()]
     results = [
         (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]

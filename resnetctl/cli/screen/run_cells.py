@@ -1,7 +1,9 @@
 """The cells of the tables of `runs`: facts, config values, and marks of numbers that do not compare."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnetctl.cli.screen import tables
@@ -88,6 +90,13 @@ def result(key: str, value: Any) -> str:
 def toml(value: object) -> str:
     """Return a value as it is in a config, `-` for None."""
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def setting(key: str, value: object) -> str:
+    """Return a config value for a table: of a digest the beginning, and a path from here."""
+    if isinstance(value, str) and key.endswith("sha256"):
+        return value[:12]
+    return tables.short(Path(value)) if isinstance(value, str) and os.path.isabs(value) else toml(value)
 
 
 def short(one: object, other: object) -> tuple[str, str]:

@@ -106,7 +106,15 @@ def _matching(pattern: str, ignored: Counter[str]) -> Iterator[Item]:
             is_empty = False
             yield item
     if is_empty:
-        yield _problem(pattern, "no image matches", is_whole=True)
+        alike = next(glob.iglob(_in_any_case(pattern), recursive=True), "")
+        yield _problem(pattern, f"no image matches{alike and f', but {alike} in another case does'}", is_whole=True)
+
+
+def _in_any_case(pattern: str) -> str:
+    """Return the pattern with the letters of its last part in any case; one with a choice of letters stays."""
+    folder, name = os.path.split(pattern)
+    letters = name if "[" in name else "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in name)
+    return os.path.join(folder, letters)
 
 
 def _at(path: Path, ignored: Counter[str]) -> Iterator[Item]:

@@ -11,7 +11,7 @@ from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.models.published import PUBLISHED
-from resnetctl.tasks import datasets
+from resnetctl.tasks import datasets, held_out
 from resnetctl.tasks import evaluate as task
 
 Cli = Callable[..., Any]
@@ -46,7 +46,8 @@ def replaced_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
         monkeypatch.setattr(task, "evaluate", evaluate)
         monkeypatch.setattr(datasets, "ensure", ensure)
-        monkeypatch.setattr(datasets, "is_stored", lambda data, settings: True)
+        monkeypatch.setattr(datasets, "is_stored", lambda data, settings: data == "stored")
+        monkeypatch.setattr(held_out, "data_before", lambda target, settings, *, data: data)
         return calls
 
     return prepare
@@ -79,6 +80,14 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
     keys = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds"}
     assert keys <= set(document)
     assert document["top5"] is None
+
+
+def test_stored_data_is_left_to_the_task_which_says_what_there_is_to_say(
+    cli: Cli, replaced_task: Callable[..., Any]
+) -> None:
+    calls = replaced_task()
+    assert cli("eval", "m.onnx", "-d", "stored").err == ""
+    assert calls[0][1]["data"] == "stored"
 
 
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:

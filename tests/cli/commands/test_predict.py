@@ -155,7 +155,7 @@ def test_jsonl_has_a_line_for_each_image_and_the_bad_ones_at_the_end(cli: Cli, p
 
 def test_csv_prints_what_was_written_and_resumes(cli: Cli, pictures: Path, machine: Path) -> None:
     first = cli("predict", "first", str(pictures), "--csv", "a.csv")
-    assert first.out.splitlines() == ["wrote       a.csv", "images      6", "unreadable  1"]
+    assert first.out.splitlines() == ["wrote       a.csv", "rows        6", "unreadable  1"]
     assert (first.code, len((machine / "a.csv").read_text().splitlines())) == (3, 7)
     again = cli("predict", "first", str(pictures), "--csv", "a.csv", "--json")
     assert again.code == 3

@@ -140,6 +140,13 @@ def test_finetune_names_the_command_that_resumes(cli: Cli, words: list[str], val
     ]
 
 
+def test_finetune_says_that_groups_train_from_scratch(cli: Cli) -> None:
+    result = cli("finetune", "--seeds", "3")
+    assert result.code == 2
+    assert result.err.splitlines()[1].startswith("  try    groups of seeds train from scratch")
+    assert result.err.splitlines()[1].endswith("--seed 3")
+
+
 @pytest.mark.parametrize("verb", ["train", "finetune"])
 @pytest.mark.parametrize(("words", "command"), [
     (["-d", "./my cells", "--on-bad-image", "skip"], "'./my cells' --on-bad-image skip"),

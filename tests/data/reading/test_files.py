@@ -142,6 +142,14 @@ def test_a_folder_that_cannot_be_read_stops_nothing(tmp_path: Path, monkeypatch:
     assert second.name == str(root / "b/1.png")
 
 
+def test_a_pattern_in_another_case_names_a_match(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "p", {"IMG_1.JPG": b""})
+    (item,) = listed(root / "img*.jpg")
+    assert problem(item) == f"no image matches, but {root / 'IMG_1.JPG'} in another case does"
+    (item,) = listed(root / "[a-c].jpg")
+    assert problem(item) == "no image matches"
+
+
 def test_an_address_is_no_file() -> None:
     (item,) = listed(Path("http://example.org/a.png"))
     assert problem(item) == "addresses are not read: download the image, and name the file"
