@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from resnetctl import registry
-from resnetctl.data.splits import ImageSet, open_eval_set, split_digest
+from resnetctl.data.splits import ImageSet, split_digest
 from resnetctl.data.store import Store
 from resnetctl.engine.meters.gates import Gates, Limits
 from resnetctl.engine.meters.scores import ClassRanking, Scores
@@ -25,6 +25,7 @@ from resnetctl.tasks.held_out import (
     listed,
     look,
     open_data,
+    open_part,
     relabelled_batches,
     require_images_file,
     split_notices,
@@ -120,9 +121,7 @@ def evaluate(
         return _of_net(resolved, settings, data=data, split=split, device=device, gates=gates, per_image=path)
     opened = open_target(resolved, settings, device=device)
     store, told = open_data(data, opened.card, path=resolved.path, settings=settings)
-    is_own = opened.card.trained_on.get("name") == store.card.name
-    val_split = opened.card.split if is_own or split != "train" else None
-    images = open_eval_set(store, split, val_split=val_split, anew=is_own)
+    images = open_part(store, opened.card, split=split)
     order = class_order(store.card.classes, opened.card.classes, name=store.card.name, path=resolved.path)
     batches = relabelled_batches(images, opened.card, order=order, as_stored=opened.takes_originals)
     reference = published(opened.card.arch)

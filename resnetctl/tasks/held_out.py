@@ -15,7 +15,7 @@ import numpy as np
 from resnetctl import registry
 from resnetctl.config.layers import from_file
 from resnetctl.data.cards import manifest_names, store_names
-from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as
+from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
@@ -214,6 +214,16 @@ def open_data(
     name = fspath(data) if data else trained_on(card, path, verb=verb)
     name, told = stored(name, settings) if data or _is_to_get(name, settings) else (name, [])
     return open_store(settings.data_dir, name), told
+
+
+def open_part(store: Store, card: WeightsCard, *, split: Split) -> ImageSet:
+    """Return the images of a split to measure a network on. `split_notices` says if they are not those of its training.
+
+    Raises `DataError` as `open_eval_set`, but not for the network's own dataset that has changed.
+    """
+    is_own = card.trained_on.get("name") == store.card.name
+    val_split = card.split if is_own or split != "train" else None
+    return open_eval_set(store, split, val_split=val_split, anew=is_own)
 
 
 def data_before(target: str | None, settings: Settings, *, data: str | None) -> str | None:

@@ -89,7 +89,7 @@ def test_a_text_is_no_number(value: object, kind: object, text: str) -> None:
         ("schedule.args.x.y", "schedule.args.y"),
         ("lr.x", "lr"),
         ("a.b.c", ""),
-        ("optim.nam", ""),
+        ("optim.nesterof", ""),
     ],
 )
 def test_a_key_inside_another_is_unknown_and_has_a_meaning(key: str, meant: str) -> None:

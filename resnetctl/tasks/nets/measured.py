@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
-from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, open_eval_set, split_digest
+from resnetctl.data.splits import ImageSet, eval_inputs, eval_truth, split_digest
 from resnetctl.data.store import Store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.meters.run import meter_of
@@ -18,7 +18,16 @@ from resnetctl.errors import DataError, UsageError
 from resnetctl.fields import plain
 from resnetctl.hints import Call, Setting
 from resnetctl.spec import IGNORE, Boxes, Labels, Masks, Measured, Split, Tags, Truth
-from resnetctl.tasks.held_out import Judged, class_order, image_names, look, split_notices, unchecked, write_images
+from resnetctl.tasks.held_out import (
+    Judged,
+    class_order,
+    image_names,
+    look,
+    open_part,
+    split_notices,
+    unchecked,
+    write_images,
+)
 from resnetctl.tasks.nets.answers import Answering, Arrays, boxes_in_pictures, enlarged, places
 from resnetctl.tasks.targets import Target, write_outcome
 
@@ -143,9 +152,7 @@ def open_images(net: Answering, store: Store, *, split: Split) -> ImageSet:
             where=str(store.path),
             hint=Call("data list"),
         )
-    is_own = net.card.trained_on.get("name") == store.card.name
-    val_split = net.card.split if is_own or split != "train" else None
-    return open_eval_set(store, split, val_split=val_split, anew=is_own)
+    return open_part(store, net.card, split=split)
 
 
 def measure_images(net: Answering, images: ImageSet, *, store: Store) -> Measured:
