@@ -33,14 +33,9 @@ from resnetctl.wording import counted
 if TYPE_CHECKING:
     from resnetctl.tasks.runs.listing import ListReport
 
-OTHER_VAL = (
-    "The runs measured val on different images, so their val accuracies do not compare. Measure each on the same test: "
-    "resnetctl eval RUN"
-)
-OTHER_TEST = (
-    "The runs measured test on different images, so their test accuracies do not compare. Measure each again: "
-    "resnetctl eval RUN --data NAME"
-)
+OTHER_VAL = "The runs measured val on different images, so their val accuracies do not compare."
+OTHER_TEST = "The runs measured test on different images, so their test accuracies do not compare."
+SAME_TEST = "Measure each on the same test: resnetctl eval RUN --data NAME"
 SHOWN_ELSEWHERE = ("epochs_planned", "epochs_trained", "block")  # in the cells of epochs and arch
 SIDE_BY_SIDE = 5  # runs; of more of them, each has a row
 # Left out in this order until the table is narrow enough. Automatic names hold data and arch, but no replaced block.
@@ -118,6 +113,7 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
     results = [
         (RESULTS.get(key, key), *(result(key, value) for value in values)) for key, values in report.results.items()
     ]
+    results += [(f"test on {name}", *map(tables.percent, values)) for name, values in report.shared.items()]
     data = [(key, *(toml(value)[:12] for value in values)) for key, values in report.data.items()]
     are_many = len(report.runs) > SIDE_BY_SIDE
     lines = [("run" if are_many else "key", *report.runs), *config, *data, *results]
@@ -132,10 +128,12 @@ def compare(parsed: Parsed[RunsCompareOptions]) -> None:
         streams.say(f"The configs are equal{only}")
     for text in report.plugins:
         streams.say(streams.notice(text))
-    if not report.same_val:
-        streams.say(streams.notice(OTHER_VAL))
-    if not report.same_test:
-        streams.say(streams.notice(OTHER_TEST))
+    others = [*([] if report.same_val else [OTHER_VAL]), *([] if report.same_test else [OTHER_TEST])]
+    on_test = report.results.get("test", report.results["test_top1"])
+    if others and not report.shared and not (report.same_test and all(value is not None for value in on_test)):
+        others.append(SAME_TEST)
+    for text in others:
+        streams.say(streams.notice(text))
 
 
 def diff(parsed: Parsed[RunsDiffOptions]) -> None:

@@ -1,7 +1,7 @@
 """`runs compare`: what differs in the config of several runs, and what came out. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +31,8 @@ class CompareReport(Report):
         data: name and digests of the data, where they differ, by dotted key.
         same_val, same_test: whether all runs that measured val, or test, did so on the same images.
         results: status, epochs, accuracies and seconds.
+        shared: if the runs have no test in common, their numbers on another one that `eval` measured for all of them on
+            the same images, by its dataset.
         plugins: a sentence for each plugin of which the runs used several versions, or other code.
     """
 
@@ -41,6 +43,7 @@ class CompareReport(Report):
     same_val: bool
     same_test: bool
     results: Mapping[str, tuple[Any, ...]]
+    shared: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
@@ -81,13 +84,15 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
     digests = {key: tuple(row.get(key) for row in data) for key in dict.fromkeys(key for row in data for key in row)}
     measured = {row["val_images"] for row in rows if row.get("val_top1", row.get("val")) is not None}
     config = differing(columns)
+    tests = [row.get("test_images") for row in rows]
     return CompareReport(
         runs=tuple(row["name"] for row in rows),
         config=config,
         unused=tuple(key for key in config if is_off(key, columns)),
         data=differing(digests),
         same_val=len(measured) < 2,
-        same_test=len({row.get("test_images") for row in rows} - {None}) < 2,
+        same_test=len({*tests} - {None}) < 2,
+        shared={} if len({*tests}) == 1 and None not in tests else _shared(runs, rows),
         results={
             key: tuple(row.get(key) for row in rows)
             for key in RESULTS
@@ -95,3 +100,17 @@ def compare(runs: Sequence[RunDir]) -> CompareReport:
         },
         plugins=mixed_plugins(runs),
     )
+
+
+def _shared(runs: Sequence[RunDir], rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the numbers on tests that were measured for the kept weights of all runs, on the same images."""
+    shared = {}
+    found = [run.evals() for run in runs]
+    for name in found[0].keys() & set.intersection(*map(set, found)):
+        reports = [each[name] for each in found]
+        data, images = reports[0].get("data"), {report.get("images") for report in reports}
+        is_whole = name == f"{data}-test" and len(images) == 1 and None not in images
+        if is_whole and all(item.get("epoch") == run.kept_epoch() for item, run in zip(reports, runs, strict=True)):
+            primary = [row.get("primary") or "top1" for row in rows]
+            shared[str(data)] = tuple(item.get(key) for item, key in zip(reports, primary, strict=True))
+    return dict(sorted(shared.items()))

@@ -319,7 +319,15 @@ def test_test_accuracies_of_other_images_are_marked_and_explained(cli: Cli, two_
     listed = cli("runs", "list")
     assert [line.split("\t")[8] for line in listed.out.splitlines()[1:]] == ["50.0 % a", "50.0 % b"]
     assert "a, b: test accuracies of one dataset with different letters" in listed.err
-    assert "test accuracies do not compare" in cli("runs", "compare", "a", "b").err
+    compared = cli("runs", "compare", "a", "b").err
+    assert "test accuracies do not compare" in compared
+    assert "resnetctl eval RUN --data NAME" in compared
+    for name in ("a", "b"):
+        shared = {"data": "photos", "top1": 0.25, "epoch": 1, "images": "3" * 64}
+        (two_runs / name / "eval" / "photos-test.json").write_text(json.dumps(shared))
+    compared = cli("runs", "compare", "a", "b")
+    assert "test on photos\t25.0 %\t25.0 %" in compared.out.splitlines()
+    assert "resnetctl eval" not in compared.err
     rows = csv.DictReader(io.StringIO(cli("runs", "export").out))
     assert [row["test_images"] for row in rows] == ["2" * 12, "1" * 12]
     (two_runs / "a" / "eval" / "digits-test.json").write_text(json.dumps({**report, "images": "2" * 64}))

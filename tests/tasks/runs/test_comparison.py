@@ -113,3 +113,16 @@ def test_accuracies_on_another_test_do_not_compare(tmp_path: Path) -> None:
     assert compare(pair).same_test
     pair[1].write_eval("digits-test", {"top1": 0.5, "epoch": 0, "images": "2" * 64})  # of other weights
     assert compare(pair).same_test
+
+
+def test_a_test_of_other_data_that_all_runs_were_measured_on_is_shared(tmp_path: Path) -> None:
+    runs = [run(tmp_path, name, f'data = "{name}"\n') for name in ("photos", "small")]
+    for item, top1 in zip(runs, (0.9, 0.8), strict=True):
+        item.write_eval(f"{item.name}-test", {"data": item.name, "top1": 0.1, "epoch": 1, "images": item.name})
+        item.write_eval("photos-test", {"data": "photos", "top1": top1, "epoch": 1, "images": "1" * 64})
+    report = compare(runs)
+    assert report.shared == {"photos": (0.9, 0.8)}
+    runs[1].write_eval("photos-test", {"data": "photos", "top1": 0.8, "epoch": 1, "images": "2" * 64})
+    assert compare(runs).shared == {}, "other images"
+    runs[1].write_eval("photos-test", {"data": "photos", "top1": 0.8, "epoch": 7, "images": "1" * 64})
+    assert compare(runs).shared == {}, "other weights"
