@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resnetctl import __version__
 from resnetctl.deploy.onnx_card import DIGEST_KEY, INPUT, OPSET, VECTOR, OnnxCard, outputs_of, to_properties
+from resnetctl.engine.predictors import naming_block
 from resnetctl.errors import WorkFailed
 from resnetctl.hints import Call, in_shell
 from resnetctl.spec import ImageSpec, VectorSpec, WeightsCard
@@ -95,7 +96,10 @@ def to_bytes(model: nn.Module, card: WeightsCard, *, weights_sha256: str, gate: 
 
     Raises:
         WorkFailed: torch cannot express the network in ONNX. The block of a plugin may use other operations.
+        PluginError: the block of a plugin fails.
     """
+    with naming_block(model), torch.inference_mode():  # a mistake in a plugin's block is none of ONNX
+        model(*_examples(card).values())
     proto = _export(_whole(model, card).eval(), card)
     _strip(proto)
     _refuse_nan(proto.graph)
@@ -125,10 +129,7 @@ def _whole(model: nn.Module, card: WeightsCard) -> nn.Module:
 
 
 def _export(deployed: nn.Module, card: WeightsCard) -> onnx.ModelProto:
-    image, batch = card.image, torch.export.Dim("batch")
-    examples = {INPUT: torch.zeros(2, image.channels, image.size, image.size)}
-    if card.vector is not None:
-        examples[VECTOR] = torch.zeros(2, len(card.vector.columns))
+    examples, batch = _examples(card), torch.export.Dim("batch")
     with quiet():
         try:
             program = torch.onnx.export(
@@ -149,6 +150,15 @@ def _export(deployed: nn.Module, card: WeightsCard) -> onnx.ModelProto:
             ) from error
     assert program is not None
     return program.model_proto
+
+
+def _examples(card: WeightsCard) -> dict[str, Tensor]:
+    """Return the inputs of two images by name: pixels, and numbers if the network reads some."""
+    image = card.image
+    examples = {INPUT: torch.zeros(2, image.channels, image.size, image.size)}
+    if card.vector is not None:
+        examples[VECTOR] = torch.zeros(2, len(card.vector.columns))
+    return examples
 
 
 def _cause(error: BaseException) -> str:

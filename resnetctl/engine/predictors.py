@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnetctl import registry
+from resnetctl.config.arguments import with_arguments
 from resnetctl.engine.hardware.precision import autocast
 from resnetctl.engine.metrics import GROUP, Images, Labels, Logits, Predictor
 from resnetctl.spec import ImageSpec, VectorSpec
@@ -26,6 +29,17 @@ HELD_PIXELS = 2**21  # of the batches in which an accelerator evaluates: 2,048 i
 NetPredictor = Callable[..., tuple[NDArray[Any], ...]]  # of images, and of numbers (B, D) for a net that reads some
 Features = NDArray[np.float32]
 FeaturePredictor = Callable[[Images], tuple[Logits, Features | None]]  # (B, S, S, C) to logits (B, K), features (B, D)
+
+
+@contextmanager
+def naming_block(model: Any) -> Iterator[None]:
+    """Turn an exception of a forward pass into a `PluginError` if the block of the network is a plugin's."""
+    arch = getattr(model, "arch", None)
+    if arch is None or not registry.distribution_of("block", arch.block):
+        yield
+        return
+    with with_arguments("block", arch.block, args=arch.block_args), registry.guarded("block", arch.block):
+        yield
 
 
 def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device, precision: str = "fp32") -> Predictor:
@@ -44,7 +58,7 @@ def torch_predictor(model: nn.Module, image: ImageSpec, *, device: torch.device,
     def predict(images: Images) -> Logits:
         # (B, S, S, C) in memory is (B, C, S, S) with channels-last strides: no copy
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode(), autocast(device, precision):
+        with torch.inference_mode(), autocast(device, precision), naming_block(model):
             logits: Logits = model(normalise(pixels, image)).float().cpu().numpy()
         return logits
 
@@ -75,7 +89,7 @@ def held_logits(model: nn.Module, image: ImageSpec, *, pixels: torch.Tensor, pre
 
     model.eval()
     size = max(GROUP, HELD_PIXELS // pixels.shape[1] ** 2)
-    with torch.inference_mode(), autocast(pixels.device, precision):
+    with torch.inference_mode(), autocast(pixels.device, precision), naming_block(model):
         parts = [model(normalise(part.permute(0, 3, 1, 2), image)).float() for part in torch.split(pixels, size)]
         return torch.cat(parts)
 
@@ -111,7 +125,7 @@ def net_predictor(
     def predict(images: Images, *numbers: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
         given = [] if vector is None else [standardise(torch.tensor(one, device=device), vector) for one in numbers]
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode(), autocast(device, precision):
+        with torch.inference_mode(), autocast(device, precision), naming_block(net):
             decoded = net.decode(net(normalise(pixels, image), *given))  # type: ignore[operator]  # a Net has it
         return tuple((part.float() if part.is_floating_point() else part).cpu().numpy() for part in decoded)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from resnetctl.data.image_files import prepared_batches
 from resnetctl.engine.hardware.device import pick_device
 from resnetctl.engine.metrics import probabilities
+from resnetctl.engine.predictors import naming_block
 from resnetctl.errors import DataError, UsageError
 from resnetctl.hints import Call, Setting, suggest
 from resnetctl.report.base import Report
@@ -131,7 +132,7 @@ class _Explainer:
         import torch
 
         pixels = normalised(images, self.card.image, device=self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), naming_block(self.net):
             logits = self.net(pixels)
         shares = probabilities(logits.float().cpu().numpy(), temperature=self.card.temperature)
         chosen = self.request.label

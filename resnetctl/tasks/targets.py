@@ -25,7 +25,7 @@ from resnetctl.system.plain_files import close_path, expanded
 from resnetctl.system.settings import Settings
 from resnetctl.tasks import remarks
 from resnetctl.weights.file import Header, load_network, newest, read_header, require_classifier
-from resnetctl.weights.plugins import has_plugins, require_plugins
+from resnetctl.weights.plugins import explaining, has_plugins, require_plugins
 from resnetctl.wording import with_article
 
 if TYPE_CHECKING:
@@ -246,9 +246,9 @@ def _open_weights(
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     if card.calibration is None or card.calibration.familiar is None:
         predict = shipped_predictor(net, card.image, device=device, precision=precision)
-        return Opened(card=card, digest=digest, predict=predict)
+        return Opened(card=card, digest=digest, predict=explaining(predict, header))
     _require_width(card, net.fc.in_features, path=target.path)
-    read = feature_predictor(net, card.image, device=device, precision=precision)
+    read = explaining(feature_predictor(net, card.image, device=device, precision=precision), header)
     return Opened(card=card, digest=digest, predict=lambda images: read(images)[0], read=read)
 
 

@@ -1,17 +1,35 @@
 """Whether the plugins that weights need are installed, and what to do when they are not."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
 
 from resnetctl import registry
 from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsError
 from resnetctl.hints import Hint
 from resnetctl.registry.code import Digests, edited
 from resnetctl.registry.folders import install_hints, installed, version_hints
+from resnetctl.registry.loading import WITHOUT_PLUGINS
 from resnetctl.spec import WeightsCard
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 OTHER_CODE = "the block has changed since the run began: restore its old code, or start a new run"
 NO_PLUGIN = "or ask who made the weights for the plugin, or for their ONNX file, which needs no plugin"
+
+
+class _Header(Protocol):
+    """What a weights file says of itself; `code` has digests of the plugins' code from its training."""
+
+    @property
+    def card(self) -> WeightsCard: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def code(self) -> Mapping[str, Digests] | None: ...
 
 
 def require_plugins(card: WeightsCard, path: Path, *, resuming: bool = False) -> None:
@@ -64,6 +82,8 @@ def explained(
     """
     needed, others = card.plugins.required, _other_versions(card)
     hints: list[Hint]
+    error.hint = tuple(hint for hint in error.hint if not str(hint).startswith(WITHOUT_PLUGINS))
+    in_code = isinstance(error, PluginError) and re.search(r"\.py:\d+$", str(error.where))
     changed = edited({name: digest for name, digest in (code or {}).items() if name in needed})
     if others:
         here = installed(needed)
@@ -76,7 +96,21 @@ def explained(
         hints = [*own, "restore the code as it was then, or train again with the code of today"]
     else:
         return error
-    return PluginError(f"{error.message}; {reason}", where=str(path), problems=error.problems, hint=hints)
+    where = error.where if in_code else str(path)
+    return PluginError(f"{error.message}; {reason}", where=where, problems=error.problems, hint=hints)
+
+
+def explaining(function: Function, header: _Header) -> Function:
+    """Return the function; a `PluginError` that it raises is `explained`."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except PluginError as error:
+            raise explained(error, header.card, path=header.path, code=header.code) from error
+
+    return cast(Function, call)
 
 
 def unbuildable(

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.datasets import tiny
 from support.distributions import install
 from support.groups import TRAINER, worked
@@ -92,6 +94,42 @@ def test_a_renamed_argument_is_exit_4_and_says_that_the_code_was_changed(trained
     assert error.problems == ("'gain' is not an argument: did you mean 'gian'?",)
     assert str(error.where).startswith(str(trained.path / "checkpoints" if verb == "resume" else trained.weights))
     assert any("train again with the code of today" in str(hint) for hint in error.hint)
+
+
+LATE: dict[str, Callable[[RunDir], object]] = {
+    "eval": lambda run: evaluate(str(run.path), settings=settings.load()),
+    "predict": lambda run: rc.predict(run.weights, np.zeros((8, 8, 3), np.uint8)),
+    "export": lambda run: rc.export(str(run.path)),
+    "explain": lambda run: rc.explain(str(run.path), "cat.png"),
+    "resume": VERBS["resume"],
+}
+
+
+@pytest.mark.parametrize("verb", LATE)
+def test_a_block_that_fails_since_its_code_was_edited_is_exit_4_with_the_line(site: Path, verb: str) -> None:
+    finished = run("model.block=odd", name="late")
+    Image.new("RGB", (8, 8)).save("cat.png")
+    late = "\n    def forward(self, images):\n        return self.nope(super().forward(images))\n"
+    (site / "odd_block.py").write_text(BLOCK + late)
+    renew()
+    with pytest.raises(ResnetctlError) as caught:
+        LATE[verb](finished)
+    error = caught.value
+    assert (error.exit_code, str(error.where)) == (4, "odd_block.py:9")
+    assert error.message.startswith("block 'odd' of odd 1.2: AttributeError: 'Odd' object has no attribute 'nope'")
+    is_told = "the code of odd (odd_block.py) was changed since the weights were trained" in error.message
+    assert is_told == (verb not in ("export", "explain"))
+
+
+@pytest.mark.parametrize("verb", ["eval", "resume"])
+def test_a_module_that_no_longer_loads_names_its_line_and_no_way_without_it(site: Path, verb: str) -> None:
+    finished = run("model.block=odd", name="broken")
+    (site / "odd_block.py").write_text(BLOCK + "x = (\n")
+    renew()
+    with pytest.raises(ResnetctlError) as caught:
+        VERBS[verb](finished)
+    assert str(caught.value.where) == "odd_block.py:7"
+    assert not any("RESNETCTL_PLUGINS" in str(hint) for hint in caught.value.hint)
 
 
 def test_a_resume_after_a_module_was_renamed_says_once_what_to_do(site: Path) -> None:

@@ -58,6 +58,7 @@ COMMAND = Group(
             summary="Make a group of runs from a file, and train them. `run` can be left out.",
             run=run,
             options=SweepRunOptions,
+            elsewhere={"*": "under [config] in the file, for all runs: KEY = VALUE"},
             examples=(
                 ("resnetctl sweep lr.toml", "train every combination"),
                 ("resnetctl sweep lr.toml --halving 3", "stop all but the best third at each rung"),

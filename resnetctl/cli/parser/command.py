@@ -38,7 +38,7 @@ class Command:
     """One verb. `examples` are (command line, note); `keys` are the config keys that have a flag here (empty: all).
 
     `recipe` is the packaged recipe whose values are the defaults of these flags. `elsewhere` are flags that people look
-    for here, with the command line of another verb that has them and their usual value.
+    for here, with the command line of another verb that has them and their usual value; `*` is for those of `train`.
     """
 
     name: str

@@ -17,6 +17,7 @@ from resnetctl.cli import boundary
 from resnetctl.cli.parser.command import Command, Group, is_argument
 from resnetctl.cli.parser.functions import path_of
 from resnetctl.cli.parser.words import argument_meant, value_of
+from resnetctl.config.options import flags
 from resnetctl.system.plain_files import expanded, is_path
 from resnetctl.wording import enumerated
 
@@ -130,7 +131,8 @@ class _Verb(_Base):
 
         The last word of a declared line is the value of `option` where none is given; PATH is that of `--data`.
         """
-        declared = str(getattr(self.declared, "elsewhere", {}).get(option, ""))
+        places = getattr(self.declared, "elsewhere", {})
+        declared = str(places.get(option, "") or ("*" in places and _of_config(option, places["*"])) or "")
         command, _, usual = declared.rpartition(" ")
         if not command:
             return ""
@@ -138,6 +140,14 @@ class _Verb(_Base):
         path = data if data and (is_path(data) or expanded(data).exists()) else "PATH"
         value = value_of((option,), words) or usual
         return f"{command.replace('PATH', shlex.quote(path))} {shlex.quote(value)}"
+
+
+def _of_config(option: str, form: str) -> str:
+    """Return `form` with the config key of an option of `train` in place of KEY; "" for other options."""
+    from resnetctl.config.schema import TrainConfig
+
+    key = next((flag.key for flag in flags(TrainConfig) if option in (flag.flag, flag.short)), "")
+    return form.replace("KEY", key) if key else ""
 
 
 class VerbCommand(_Verb, TyperCommand):

@@ -22,6 +22,7 @@ from resnetctl.spec import ImageSpec, Task, TruthKind, WeightsCard
 from resnetctl.system.settings import Settings
 from resnetctl.tasks.targets import Target, digest_in, digest_of, require_own_precision, start_onnx
 from resnetctl.weights.file import load_net, newest
+from resnetctl.weights.plugins import explaining
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ def _open_weights(
         torch.set_num_threads(pick_threads(settings.threads, arch=card.arch, size=card.image.size))
     answer = net_predictor(net.to(device), card.image, device=device, precision=precision, vector=card.vector)
     digest = digest_in(precision, card, sha256=header.sha256)
-    return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=answer)
+    return Answering(card=card, digest=digest, task=registry.get("task", card.task), answer=explaining(answer, header))
 
 
 def places(sizes: NDArray[np.int64], image: ImageSpec) -> list[Placement]:

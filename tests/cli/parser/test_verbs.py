@@ -147,6 +147,11 @@ def test_finetune_says_that_groups_train_from_scratch(cli: Cli) -> None:
     assert result.err.splitlines()[1].endswith("--seed 3")
 
 
+def test_a_sweep_says_where_an_option_of_train_goes(cli: Cli) -> None:
+    error = cli("sweep", "lr.toml", "--batch-size", "32").err.splitlines()
+    assert error[1] == "  try    under [config] in the file, for all runs: batch_size = 32"
+
+
 @pytest.mark.parametrize("verb", ["train", "finetune"])
 @pytest.mark.parametrize(("words", "command"), [
     (["-d", "./my cells", "--on-bad-image", "skip"], "'./my cells' --on-bad-image skip"),
