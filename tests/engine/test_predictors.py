@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import torch
 from support.trained import IMAGE, network
+from torch import Tensor
 
+from resnetctl import registry
+from resnetctl.blocks import BasicBlock
 from resnetctl.engine import predictors
 from resnetctl.engine.predictors import feature_predictor, held_groups, held_logits, shipped_predictor, torch_predictor
+from resnetctl.models.resnet import build
+from resnetctl.spec import Arch
 from resnetctl.testing.waits import ACCELERATOR, NoWaits
 
 CPU = torch.device("cpu")
@@ -104,3 +109,19 @@ def test_no_batch_of_an_evaluation_waits_for_an_accelerator(monkeypatch: pytest.
         logits = held_logits(model, IMAGE, pixels=pixels)
     assert (logits.shape[0], logits.device.type) == (300, ACCELERATOR)
     assert operations.count > 30
+
+
+class Failing(BasicBlock):
+    """Fails in its forward pass."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise AttributeError("nope")
+
+
+def test_a_block_without_a_name_any_more_fails_as_it_does() -> None:
+    """A block under test is registered only while it is built."""
+    arch = Arch(name="odd", block="odd", depths=(1,), widths=(4,))
+    with registry.overlay("block", odd=Failing):
+        predict = torch_predictor(build(arch, classes=2, image=IMAGE), IMAGE, device=CPU)
+    with pytest.raises(AttributeError, match="nope"):
+        predict(IMAGES)
