@@ -71,8 +71,10 @@ class ResnetctlError(Exception):
     def shell_line(self) -> str:
         """Return headline, problems and hints as one line, with hints as shell commands: for a script's stderr."""
         where = "" if self.where is None else f" ({in_shell(self.where)})"
-        hints = ["; or ".join(in_shell(hint) for hint in self.hint)] if self.hint else []
-        line = "; ".join([f"{self.message}{where}", *self.problems, *(f"try {hint}" for hint in hints)])
+        hints = [in_shell(hint) for hint in self.hint]
+        asked = [hint for hint in hints if hint.endswith("?")]  # did you mean 'last'?
+        ways = "; or ".join(hint for hint in hints if hint not in asked)
+        line = "; ".join([f"{self.message}{where}", *self.problems, *asked, *([f"try {ways}"] if ways else [])])
         return " ".join(line.split())
 
     def __str__(self) -> str:

@@ -120,6 +120,8 @@ def test_the_line_for_a_script_names_shell_commands() -> None:
     error = InputError("no file", where="a.onnx", hint=[Call("runs list"), Call("export", ("r",), {"onnx": True})])
     assert error.shell_line() == "no file (a.onnx); try resnetctl runs list; or resnetctl export r --onnx"
     assert InputError("gone", problems=["a\nb"]).shell_line() == "gone; a b"
+    near = InputError("gone", hint=["did you mean 'a'?", Call("runs list")])
+    assert near.shell_line() == "gone; did you mean 'a'?; try resnetctl runs list"
 
 
 def test_what_ctrl_c_stopped_has_the_line_and_the_code_of_the_command() -> None:
