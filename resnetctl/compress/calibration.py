@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from resnetctl import rng
-from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as, open_sets
+from resnetctl.data.splits import ImageSet, eval_batches, open_sets
 from resnetctl.data.store import Store
 from resnetctl.engine.metrics import Images, Labels
 from resnetctl.errors import DataError
@@ -51,7 +51,7 @@ def val_doubt(store: Store, card: WeightsCard) -> str:
     if card.split is None:
         return "the network was trained on all of train, so val, a part of train, flatters it"
     was = card.trained_on.get("digest")
-    if was not in ("", None, store.card.digests.get("train")) or not is_drawn_as(store, card.split):
+    if was not in ("", None, store.card.digests.get("train")):
         return f"'{store.card.name}' has changed since the training, so val, a part of train, may flatter the network"
     return "the weights that its training began with may have seen val, which then flatters it" * card.val_seen
 

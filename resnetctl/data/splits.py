@@ -95,7 +95,7 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None, ane
     stored is drawn from train again, as `val_split` describes, and its digest is compared. Train is then what is left.
 
     Args:
-        anew: take other images of a dataset that changed since `val_split` was drawn (`is_drawn_as` tells).
+        anew: take other images of a dataset that changed since `val_split` was drawn.
 
     Raises:
         DataError: the dataset has no such split, or changed since `val_split` was drawn.
@@ -111,13 +111,6 @@ def open_eval_set(store: Store, split: Split, *, val_split: ValSplit | None, ane
         raise _no_split(store, split)
     train, val_rows = _drawn_again(store, val_split, anew=anew)
     return replace(train, index=val_rows, split="val")
-
-
-def is_drawn_as(store: Store, val_split: ValSplit) -> bool:
-    """Return whether the val split that is drawn from train now has the rows that `val_split` names."""
-    if "val" in store.card.splits or "train" not in store.card.splits:
-        return True
-    return val_split.digest in ("", digest(_drawn_again(store, val_split, anew=True)[1]))
 
 
 def _drawn_again(store: Store, val_split: ValSplit, *, anew: bool) -> tuple[ImageSet, Rows]:

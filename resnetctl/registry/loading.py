@@ -18,7 +18,6 @@ from resnetctl.spec import Arch, Dataset, Policy
 from resnetctl.system.signals import Interruption, stop_later
 
 IMPORT_FAILED = "cannot be imported"
-WITHOUT_PLUGINS = "RESNETCTL_PLUGINS=none"
 
 
 @overload
@@ -108,7 +107,7 @@ def _load(entry: Entry) -> Any:
                 f"{entry.kind} '{entry.name}' of {entry.distribution} {entry.version} {IMPORT_FAILED}: "
                 f"{type(error).__name__}: {getattr(error, 'msg', '') or error}".rstrip(": "),
                 where=own_line(error) or entry.value,
-                hint=[import_remedy(entry, error), f"{WITHOUT_PLUGINS} runs without {entry.distribution}"],
+                hint=import_remedy(entry, error),
             ) from error
     complaint = KINDS[entry.kind].check(value)
     if complaint:

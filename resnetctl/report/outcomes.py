@@ -1,17 +1,14 @@
 """What `train` returns, and what `eval` and `predict` return in common for classifiers and networks with a head."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from resnetctl.errors import DataError, ResnetctlError
-from resnetctl.hints import Hint, Setting
+from resnetctl.errors import ResnetctlError
 from resnetctl.report.base import Report
+from resnetctl.report.problems import Problems
 from resnetctl.spec import Split
-from resnetctl.system.plain_files import close_path
-from resnetctl.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,26 +56,11 @@ class PerPicture(Report):
 
     def require(self) -> None:
         """Raise `DataError` that lists the bad files. Call it after showing the results."""
-        if self.problems:
-            count = len(self.problems)
-            files = [item.file for item in self.results]
-            is_nothing = count == len(files) and not any(file is None or os.path.isfile(file) for file in files)
-            others = f"; the others are {self.done}" if count < len(files) else ""
-            raise DataError(
-                "there is no image here" if is_nothing else f"{counted(count, 'image')} cannot be read{others}",
-                problems=self.problems,
-                hint=self._hints(),
-            )
-
-    def _hints(self) -> list[Hint]:
-        """Return what is named like the first missing file, and the limit of pixels that lets every picture in."""
-        bad = [item for item in self.results if item.problem]
-        missing = next((item.file for item in bad if item.file and not os.path.lexists(item.file)), None)
-        hints: list[Hint] = [] if missing is None else [*close_path(missing)]
-        values = [hint for item in bad for hint in item.problem.hint if isinstance(hint, Setting)]
-        if limits := [hint for hint in values if isinstance(hint.value, int)]:
-            hints.append(max(limits, key=lambda hint: int(str(hint.value))))
-        return hints
+        found = Problems(self.done)
+        for item in self.results:
+            if item.problem:
+                found.add(item.file, item.problem)
+        found.require(len(self.results))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,12 +15,12 @@ import numpy as np
 from resnetctl import registry
 from resnetctl.config.layers import from_file
 from resnetctl.data.cards import manifest_names, store_names
-from resnetctl.data.splits import ImageSet, eval_batches, is_drawn_as, open_eval_set
+from resnetctl.data.splits import ImageSet, eval_batches, open_eval_set
 from resnetctl.data.store import Store, open_store
 from resnetctl.engine.meters.gates import Gates
 from resnetctl.engine.metrics import Z95, EvalReport, Images, Labels, wilson
 from resnetctl.errors import DataError, ResnetctlError, UsageError, WorkFailed
-from resnetctl.facts import Notice
+from resnetctl.facts import Notice, Progress
 from resnetctl.hints import Call, Setting
 from resnetctl.report.outcomes import Measurement
 from resnetctl.runs.log import val_key
@@ -226,17 +226,21 @@ def open_part(store: Store, card: WeightsCard, *, split: Split) -> ImageSet:
     return open_eval_set(store, split, val_split=val_split, anew=is_own)
 
 
-def data_before(target: str | None, settings: Settings, *, data: str | None) -> str | None:
-    """Return the data to have in the store before a target is measured: `data`, or what `dataset_to_get` returns.
+def store_first(
+    target: str | None, settings: Settings, *, data: str | None
+) -> Generator[Notice | Progress, None, str | None]:
+    """Store the data that a target will be measured on, if it is not stored yet. Return it; None is the target's own.
 
-    Raises what the target raises, if the data is not stored yet: nothing is fetched for a network that cannot be used.
+    The data is `data`, or what `dataset_to_get` returns. Nothing is fetched for a network that cannot be used: this
+    raises what the target raises.
     """
     data = data or dataset_to_get(target, settings)
-    if data is not None and not datasets.is_stored(data, settings):
-        resolved = targets.resolve(target, settings)
-        if resolved.kind != "onnx":
-            require_plugins(resolved.header.card, resolved.path)
-    return data
+    if data is None or datasets.is_stored(data, settings):  # the task says what there is to say of stored data
+        return data
+    resolved = targets.resolve(target, settings)
+    if resolved.kind != "onnx":
+        require_plugins(resolved.header.card, resolved.path)
+    return (yield from datasets.ensure(data, settings))
 
 
 def dataset_to_get(target: str | None, settings: Settings) -> str | None:
@@ -278,8 +282,7 @@ def split_notices(store: Store, card: WeightsCard, *, requested: Split, used: Sp
 def _changes(store: Store, card: WeightsCard, *, used: Split) -> Iterator[str]:
     """Yield a sentence when the dataset is no longer that of the training."""
     digest, name = card.trained_on.get("digest"), store.card.name
-    same_rows = card.split is None or is_drawn_as(store, card.split)
-    if same_rows and digest in ("", None, store.card.digests.get("train")):
+    if digest in ("", None, store.card.digests.get("train")):
         return
     if used == "train":
         yield f"dataset '{name}' has changed since the weights were trained on it: they may not know all of this train"

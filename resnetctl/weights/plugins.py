@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -13,7 +12,6 @@ from resnetctl.errors import PluginError, ResnetctlError, UsageError, WeightsErr
 from resnetctl.hints import Hint
 from resnetctl.registry.code import Digests, edited
 from resnetctl.registry.folders import install_hints, installed, version_hints
-from resnetctl.registry.loading import WITHOUT_PLUGINS
 from resnetctl.spec import WeightsCard
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -82,8 +80,6 @@ def explained(
     """
     needed, others = card.plugins.required, _other_versions(card)
     hints: list[Hint]
-    error.hint = tuple(hint for hint in error.hint if not str(hint).startswith(WITHOUT_PLUGINS))
-    in_code = isinstance(error, PluginError) and re.search(r"\.py:\d+$", str(error.where))
     changed = edited({name: digest for name, digest in (code or {}).items() if name in needed})
     if others:
         here = installed(needed)
@@ -96,7 +92,7 @@ def explained(
         hints = [*own, "restore the code as it was then, or train again with the code of today"]
     else:
         return error
-    where = error.where if in_code else str(path)
+    where = error.where if isinstance(error, PluginError) else str(path)  # the line, or what the plugin registers
     return PluginError(f"{error.message}; {reason}", where=where, problems=error.problems, hint=hints)
 
 

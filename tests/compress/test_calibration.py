@@ -82,7 +82,8 @@ def test_a_val_that_the_network_was_trained_on_is_told() -> None:
     assert ["do not say" in text for text in val_notices(store, card())] == [True]
     assert ["began with" in text for text in val_notices(store, card(store, val_seen=True))] == [True]
     assert ["flatters" in text for text in val_notices(store, everything)] == [True]
-    changed = dataclasses.replace(card(store), split=ValSplit(val_fraction=0.1, seed=0, digest="0" * 64))
+    changed = card(store, trained_on={"name": store.card.name, "digest": "0" * 64})
+    changed = dataclasses.replace(changed, split=ValSplit(val_fraction=0.1, seed=0, digest="0" * 64))
     assert ["has changed" in text for text in val_notices(store, changed)] == [True]
     assert len(sets(store, changed)[1]) == 9
     own = make_store(name="own", splits={"train": 6, "val": 2})

@@ -215,7 +215,8 @@ def test_every_class_is_ranked(store: Store) -> None:
 
 
 def test_val_and_train_of_changed_data_are_measured_with_a_notice(store: Store) -> None:
-    make_run(card(store, split=ValSplit(val_fraction=0.2, seed=3, digest="0" * 64)))
+    changed = {"name": "zoo", "digest": "0" * 64}
+    make_run(card(store, split=ValSplit(val_fraction=0.2, seed=3, digest="0" * 64), trained_on=changed))
     splits: tuple[Split, ...] = ("train", "val", "test")
     told = {split: " ".join(evaluate(None, settings=settings.load(), split=split).notices) for split in splits}
     assert "they may have seen images of its val" in told["val"]

@@ -7,9 +7,11 @@ import pytest
 from support.toy_dataset import Toy
 from support.trained import card, make_run, make_store, network
 
+from resnetctl.data.cards import store_names
 from resnetctl.data.splits import open_eval_set
 from resnetctl.data.store import Store
 from resnetctl.errors import DataError, PluginError, UsageError
+from resnetctl.facts import result_of
 from resnetctl.hints import Call
 from resnetctl.spec import Plugins
 from resnetctl.system import settings
@@ -17,11 +19,11 @@ from resnetctl.tasks.evaluate import evaluate
 from resnetctl.tasks.held_out import (
     Judged,
     class_order,
-    data_before,
     dataset_to_get,
     relabelled_batches,
     require_split,
     split_notices,
+    store_first,
     trained_on,
 )
 from resnetctl.tasks.report.report import report
@@ -67,7 +69,8 @@ def test_nothing_is_fetched_for_a_network_whose_plugin_is_missing(toy: Toy, data
     missing = card(trained_on={"name": "toy"}, plugins=Plugins(required={"absent-block": "1.2"}))
     Path("w.safetensors").write_bytes(to_bytes(network().state_dict(), missing))
     with pytest.raises(PluginError, match="need absent-block"):
-        data_before("w.safetensors", settings.load(), data=data)
+        result_of(store_first("w.safetensors", settings.load(), data=data))
+    assert not store_names(settings.load().data_dir)
 
 
 def test_the_dataset_of_a_run_is_in_its_config(toy: Toy) -> None:

@@ -21,9 +21,8 @@ def run(parsed: Parsed[EvalOptions]) -> None:
     """Run `eval`."""
     from resnetctl.engine.meters.gates import Gates, Limits
     from resnetctl.system import settings
-    from resnetctl.tasks import datasets
     from resnetctl.tasks import evaluate as task
-    from resnetctl.tasks.held_out import data_before
+    from resnetctl.tasks.held_out import store_first
     from resnetctl.tasks.nets.measured import NetOutcome
 
     options = parsed.options
@@ -36,9 +35,7 @@ def run(parsed: Parsed[EvalOptions]) -> None:
         min_lower=options.min_lower,
     )
     Gates.of(limits)  # report mistakes before images are stored
-    data = data_before(options.target, machine, data=options.data)
-    if data is not None and not datasets.is_stored(data, machine):  # the task says what there is to say of others
-        data = watch(datasets.ensure(data, machine))
+    data = watch(store_first(options.target, machine, data=options.data))
     with torch_note():
         outcome = task.evaluate(
             options.target,

@@ -53,9 +53,9 @@ def _lines(options: PredictOptions) -> None:
     """Print each prediction as soon as it is known."""
     from resnetctl.cli.screen.progress import Screen
     from resnetctl.facts import Notice, Progress
+    from resnetctl.report.problems import Problems
     from resnetctl.system import settings
     from resnetctl.tasks.predict import open_lines
-    from resnetctl.tasks.predictions.problems import Problems
 
     with torch_note():
         job: Any = open_lines(

@@ -24,8 +24,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     """Run `report`."""
     from resnetctl.cli.screen.progress import watch
     from resnetctl.system import settings, storage
-    from resnetctl.tasks import datasets
-    from resnetctl.tasks.held_out import data_before
+    from resnetctl.tasks.held_out import store_first
     from resnetctl.tasks.report.nets import NetReport
     from resnetctl.tasks.report.report import reporting
 
@@ -33,9 +32,7 @@ def run(parsed: Parsed[ReportOptions]) -> None:
     if options.html is not None:
         storage.require_own(options.html, b"<!doctype html>", hint=Setting("html", "OTHER"))
     machine = settings.load_with(options.threads)
-    data = data_before(options.target, machine, data=options.data)
-    if data is not None and not datasets.is_stored(data, machine):  # the task says what there is to say of others
-        data = watch(datasets.ensure(data, machine))
+    data = watch(store_first(options.target, machine, data=options.data))
     with torch_note():
         outcome = watch(
             reporting(

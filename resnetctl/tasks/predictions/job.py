@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from resnetctl.errors import DataError
 from resnetctl.facts import Notice, Progress
 from resnetctl.report.base import Report
+from resnetctl.report.problems import Problems
 from resnetctl.system.plain_files import close_path
 from resnetctl.tasks.nets.answers import Answering
 from resnetctl.tasks.predict import Job
-from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.ranking import Prediction
 from resnetctl.tasks.predictions.table import FLUSH_EVERY, Table, open_table
 from resnetctl.tasks.targets import Opened

@@ -18,8 +18,8 @@ import numpy as np
 
 from resnetctl.errors import UsageError
 from resnetctl.hints import Setting
+from resnetctl.report.problems import Problems
 from resnetctl.system import locks, storage
-from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.wording import counted
 
 FILE, NUMBERS, PROBLEM, WEIGHTS = "file", "numbers", "problem", "weights"

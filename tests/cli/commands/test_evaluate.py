@@ -11,8 +11,8 @@ from resnetctl.engine.metrics import ClassReport, EvalReport
 from resnetctl.errors import UsageError
 from resnetctl.facts import Notice
 from resnetctl.models.published import PUBLISHED
-from resnetctl.tasks import datasets, held_out
 from resnetctl.tasks import evaluate as task
+from resnetctl.tasks import held_out
 
 Cli = Callable[..., Any]
 
@@ -36,18 +36,17 @@ def replaced_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def prepare(**changes: Any) -> list[Any]:
         calls: list[Any] = []
 
-        def ensure(data: str, settings: Any) -> Generator[Notice, None, str]:
-            yield Notice(f"{data} is stored")
-            return f"{data}-stored"
+        def store_first(target: str | None, settings: Any, *, data: str | None) -> Generator[Notice, None, str | None]:
+            if data is not None:
+                yield Notice(f"{data} is stored")
+            return data and f"{data}-stored"
 
         def evaluate(target: str | None, **options: Any) -> task.EvalOutcome:
             calls.append((target, {key: value for key, value in options.items() if key != "settings"}))
             return outcome(**changes)
 
         monkeypatch.setattr(task, "evaluate", evaluate)
-        monkeypatch.setattr(datasets, "ensure", ensure)
-        monkeypatch.setattr(datasets, "is_stored", lambda data, settings: data == "stored")
-        monkeypatch.setattr(held_out, "data_before", lambda target, settings, *, data: data)
+        monkeypatch.setattr(held_out, "store_first", store_first)
         return calls
 
     return prepare
@@ -80,14 +79,6 @@ def test_json_has_the_documented_keys(cli: Cli, replaced_task: Callable[..., Any
     keys = {"top1", "top5", "loss", "count", "correct", "per_class", "confusion", "seconds"}
     assert keys <= set(document)
     assert document["top5"] is None
-
-
-def test_stored_data_is_left_to_the_task_which_says_what_there_is_to_say(
-    cli: Cli, replaced_task: Callable[..., Any]
-) -> None:
-    calls = replaced_task()
-    assert cli("eval", "m.onnx", "-d", "stored").err == ""
-    assert calls[0][1]["data"] == "stored"
 
 
 def test_flags_reach_the_task(cli: Cli, replaced_task: Callable[..., Any]) -> None:

@@ -23,13 +23,13 @@ from resnetctl.data.reading import parallel
 from resnetctl.engine.hardware import precision
 from resnetctl.errors import DataError, UsageError
 from resnetctl.facts import Notice, Progress
+from resnetctl.report.problems import Problems
 from resnetctl.spec import Calibration, ImageSpec, VectorSpec
 from resnetctl.system import settings, storage
 from resnetctl.tasks import predict as task
 from resnetctl.tasks.export import export
 from resnetctl.tasks.nets.answers import Answering
 from resnetctl.tasks.predictions.job import JobReport, write_table
-from resnetctl.tasks.predictions.problems import Problems
 from resnetctl.tasks.predictions.subjects import resolve_for
 
 SETS = Calibration(temperature=1.0, sets={"0.9": 1 / 3, "0.95": 0.1}, images=120)

@@ -7,7 +7,7 @@ import pytest
 from resnetctl.data.reading.decode import BadImage
 from resnetctl.errors import DataError
 from resnetctl.hints import Setting
-from resnetctl.tasks.predictions.problems import KEPT, Problems
+from resnetctl.report.problems import KEPT, Problems
 
 
 def test_the_error_lists_every_bad_image_and_the_largest_limit() -> None:
@@ -33,10 +33,10 @@ def test_a_missing_file_is_shown_what_is_named_alike(tmp_path: Path) -> None:
 
 def test_without_a_good_image_nothing_is_said_of_others() -> None:
     problems = Problems()
-    problems.add("a.png", BadImage("no image"))
+    problems.add(None, BadImage("no image"))
     with pytest.raises(DataError) as caught:
         problems.require(1)
-    assert caught.value.message == "1 image cannot be read"
+    assert (caught.value.message, caught.value.problems) == ("1 image cannot be read", ("image: no image",))
 
 
 def test_a_million_bad_images_keep_a_thousand_lines() -> None:
